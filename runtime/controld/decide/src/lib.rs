@@ -1,0 +1,2 @@
+//! Tier 1's decisions: pure functions of readings, commands and time.
+#![forbid(unsafe_code)]
