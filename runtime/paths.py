@@ -1,0 +1,75 @@
+"""Where one robot keeps what: the only file that knows the names inside its two folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """`run` holds what a boot makes (sockets, pid files, the profile in use); `data` outlives it."""
+
+    run: Path
+    data: Path
+
+    @property
+    def profile(self) -> Path:
+        return self.run / "profile.json"
+
+    @property
+    def control(self) -> Path:
+        return self.run / "control.json"
+
+    @property
+    def shm(self) -> Path:
+        """The shared-memory folder: a link to memory where the machine has it, else a plain folder."""
+        return (self.run / "shm").resolve()
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.run / "agent.sock"
+
+    @property
+    def telemetry_socket(self) -> Path:
+        return self.run / "telemetry.sock"
+
+    @property
+    def faults_socket(self) -> Path:
+        return self.run / "faults.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.run / "log"
+
+    @property
+    def spool(self) -> Path:
+        return self.data / "spool.sqlite"
+
+    @property
+    def tasks(self) -> Path:
+        return self.data / "tasks.sqlite"
+
+    @property
+    def skills(self) -> Path:
+        return self.data / "skills"
+
+    @property
+    def feature_cache(self) -> Path:
+        return self.data / "features"
+
+    @property
+    def pki(self) -> Path:
+        return self.data / "pki"
+
+    def pid_file(self, process: str) -> Path:
+        return self.run / f"{process}.pid"
+
+
+def robot_paths(root: Path, robot_id: str) -> Paths:
+    """The folders of one robot below `root` (the repository's var/ in development)."""
+    home = root / "robots" / robot_id
+    return Paths(run=home / "run", data=home / "data")
+
+
+def memory_folder(robot_id: str) -> Path:
+    """Shared memory lies in RAM, so that dirty pages never wait for a disk."""
+    return Path("/dev/shm/bedplate") / robot_id
