@@ -1,0 +1,1 @@
+"""Records on their way off the robot: client, spool, line protocol, uplink."""
