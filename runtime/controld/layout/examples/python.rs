@@ -1,0 +1,5 @@
+//! Prints runtime/shm/enums.py.
+
+fn main() {
+    print!("{}", layout::python::enums_source());
+}
