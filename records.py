@@ -1,0 +1,174 @@
+"""The frozen records that areas hand to each other, beside `Config` (`conf/schema`).
+
+    config → BuildManifest → image → BootReport → runtime → TelemetryFrame → fleet
+           → CohortSnapshot → judgement → RolloutDecision → OTA
+
+Each carries the config hash and the Artifact name, so that any row leads back to one YAML commit.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from conf.schema import Config
+
+__all__ = [
+    "BootReport",
+    "BuildInput",
+    "BuildManifest",
+    "CohortSnapshot",
+    "Config",
+    "ConfidenceInterval",
+    "FrameRecord",
+    "GroupOutcome",
+    "RolloutDecision",
+    "RolloutVerdict",
+    "SchedulingObtained",
+    "Severity",
+    "TelemetryFrame",
+    "TelemetryKind",
+]
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Count = Annotated[int, Field(ge=0)]
+Nanoseconds = Annotated[int, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Record(BaseModel):
+    """Frozen, strict, and traceable to the profile it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    config_hash: Hash
+    artifact_name: Name
+
+
+class Part(BaseModel):
+    """A piece of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class BuildInput(Part):
+    """One locked input of an image."""
+
+    name: Name
+    version: Name
+    sha256: Hash
+
+
+class BuildManifest(Record):
+    """What went into an image, and what came out."""
+
+    hardware: Name
+    facility: Name
+    image_sha256: Hash
+    rootfs_sha256: Hash
+    kernel_release: Name
+    inputs: tuple[BuildInput, ...]
+    built_at: AwareDatetime
+
+
+class SchedulingObtained(Part):
+    """What the kernel granted to a thread, beside what the profile asked for."""
+
+    thread: Name
+    policy_wanted: Name
+    policy_obtained: Name
+    priority_obtained: Annotated[int, Field(ge=0, le=99)]
+    cpus_obtained: tuple[int, ...]
+
+
+class BootReport(Record):
+    """What a robot found when it came up."""
+
+    robot_id: Name
+    boot_id: Name
+    slot_expected: Name
+    slot_booted: Name
+    kernel_release: Name
+    kernel_arguments: str
+    memory_locked: bool
+    scheduling: tuple[SchedulingObtained, ...]
+    healthy: bool | None  # None: not known, which never counts as healthy
+    problems: tuple[str, ...]
+    booted_at: AwareDatetime
+
+
+class TelemetryKind(StrEnum):
+    ALERT = "alert"
+    EVENT = "event"
+    METRIC = "metric"
+
+
+class FrameRecord(Part):
+    """One record of a robot as it left the spool."""
+
+    sequence: Count
+    kind: TelemetryKind
+    measurement: Name
+    wall_ns: Nanoseconds  # unique per robot and measurement, fixed at the durable commit
+    severity: Severity
+    fields: dict[str, JsonValue]
+
+
+class TelemetryFrame(Record):
+    """What a robot sends in one message: records that are already durable on it."""
+
+    robot_id: Name
+    site: Name
+    hardware: Name
+    replayed: bool  # sent again, or late after an outage: fires no alert, overwrites no live value
+    records: tuple[FrameRecord, ...]
+
+
+class ConfidenceInterval(Part):
+    low: Ratio
+    high: Ratio
+    level: Ratio
+
+
+class GroupOutcome(Part):
+    """Tasks of one group of robots in the window that is judged."""
+
+    robots: tuple[Name, ...]
+    tasks_done: Count
+    tasks_failed: Count
+    safety_stops: Count
+    records_missing: Count
+    success: ConfidenceInterval | None  # None: too few tasks to say anything
+
+
+class CohortSnapshot(Record):
+    """What the fleet knows about a phase of a rollout: the new ones beside a control group."""
+
+    rollout: Name
+    phase: Name
+    canary: GroupOutcome
+    control: GroupOutcome
+    taken_at: AwareDatetime
+
+
+class RolloutVerdict(StrEnum):
+    PROMOTE = "promote"
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+
+
+class RolloutDecision(Record):
+    """What follows from a snapshot, and why."""
+
+    rollout: Name
+    phase: Name
+    verdict: RolloutVerdict
+    reasons: Annotated[tuple[str, ...], Field(min_length=1)]
+    decided_at: AwareDatetime

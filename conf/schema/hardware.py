@@ -1,0 +1,206 @@
+"""What a board is: its processors, its clock, its cameras, its disk, its way to the motors."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from conf.schema.base import Cpu, Key, Model, Safe, SafetyModel, Table, setting
+
+
+class Arch(StrEnum):
+    X86_64 = "x86_64"
+    AARCH64 = "aarch64"
+
+
+class Scheduling(StrEnum):
+    FIFO = "fifo"
+    OTHER = "other"
+
+
+class MissReaction(StrEnum):
+    """What N missed cycles in a window lead to; a later member is the stronger reaction."""
+
+    REPORT = "report"
+    CONTROLLED_STOP = "controlled_stop"
+    POWER_OFF = "power_off"
+
+
+class Placement(StrEnum):
+    ROBOT = "robot"
+    EDGE = "edge"
+
+
+class Execution(StrEnum):
+    TOGETHER = "together"  # all models of the component may be on the accelerator at once
+    MODEL_BY_MODEL = "model_by_model"  # one after the other, each with all that is left over
+
+
+class CameraSource(StrEnum):
+    SIM = "sim"
+    V4L2 = "v4l2"
+
+
+class Meshes(StrEnum):
+    COLLISION = "collision"
+    VISUAL = "visual"
+
+
+class Control(SafetyModel):
+    """The 1 kHz cycle of Tier 1."""
+
+    period_us: int = setting(
+        "length of one control cycle",
+        safe=Safe.FIXED,
+        ge=500,
+        le=10_000,
+        because="shield, estimator and drives are all dimensioned for this period",
+        suggest=1000,
+    )
+    lock_memory: bool = setting(
+        "lock all pages before the first cycle",
+        safe=Safe.HIGHER,
+        because="a page fault in the cycle costs more than the cycle has",
+    )
+    miss_window_cycles: int = setting(
+        "window in which missed cycles are counted", safe=Safe.HIGHER, ge=10, le=100_000
+    )
+    miss_limit: int = setting(
+        "missed cycles in the window that trigger the reaction",
+        safe=Safe.LOWER,
+        ge=1,
+        le=10_000,
+        because="a loop that misses many cycles no longer moves the arm as it was told",
+        suggest=20,
+    )
+    miss_reaction: MissReaction = setting("what too many missed cycles lead to", safe=Safe.FIXED)
+    watchdog_check_ms: int = setting(
+        "how often the watchdog looks at the heartbeat", safe=Safe.LOWER, ge=1, le=100, suggest=5
+    )
+    watchdog_timeout_ms: int = setting(
+        "age of the heartbeat at which the watchdog acts",
+        safe=Safe.LOWER,
+        ge=1,
+        le=1000,
+        because="until the watchdog acts, a hung loop leaves the drives with their last command",
+        suggest=5,
+    )
+    gpio_line: int | None = setting(
+        "GPIO line toggled each cycle, for an oscilloscope; null: none", default=None, ge=0, le=511
+    )
+    gpio_chip: str = setting("GPIO character device of that line", default="/dev/gpiochip0")
+
+
+class Thread(Model):
+    """Scheduling of one process (or of one thread of it that has its own row)."""
+
+    policy: Scheduling = setting("scheduling policy", default=Scheduling.OTHER)
+    priority: int = setting(
+        "real-time priority, 0 without FIFO", default=0, ge=0, le=99, suggest=50
+    )
+    cpus: tuple[Cpu, ...] = setting("CPUs it may run on; empty: any", default=())
+    isolated: bool = setting(
+        "claims that nothing else runs on its CPUs (isolcpus, nohz_full)", default=False
+    )
+
+
+class Realtime(Model):
+    """CPUs and who runs where. Rows of `threads` are named as the processes are."""
+
+    required: bool = setting(
+        "refuse to start Tier 1 without FIFO, affinity and locked memory",
+        because="a control loop that runs best-effort holds no deadline",
+    )
+    cpus: int = setting("processors of the board", ge=1, le=1024)
+    isolated_cpus: tuple[Cpu, ...] = setting("CPUs kept free by kernel arguments", default=())
+    kernel: Literal["preempt_rt", "any"] = setting("kernel the profile counts on", default="any")
+    threads: Table[Key, Thread] = setting("scheduling of each process")
+
+
+class ComputeModel(Model):
+    tflops: float = setting("FP16 TFLOPS at the component's rate", gt=0, le=10_000)
+
+
+class ComputeRow(Model):
+    """What one component draws from the accelerator when it runs at its rate."""
+
+    tflops: float = setting(
+        "FP16 TFLOPS the component draws at `rate_hz`",
+        gt=0,
+        le=10_000,
+        because="the load check adds these up for all components that can run at once",
+    )
+    rate_hz: float = setting("rate for which `tflops` is stated", gt=0, le=1000)
+    placement: Placement = setting("where it runs", default=Placement.ROBOT)
+    execution: Execution = setting(
+        "whether its models share the accelerator or take turns", default=Execution.TOGETHER
+    )
+    models: Table[Key, ComputeModel] = setting("its models, whose TFLOPS add up", default={})
+
+
+class Compute(Model):
+    """The compute budget: what the board has, and the shares of it."""
+
+    fp16_tflops: float = setting("FP16 TFLOPS of the board", gt=0, le=10_000)
+    accelerator: Literal["none", "cuda"] = setting("what inference runs on", default="none")
+    shares: Table[Key, ComputeRow] = setting(
+        "level_1, level_2, level_3, policy, safety, planning: the demand of each"
+    )
+
+
+class CameraStream(Model):
+    width_px: int = setting("picture width", ge=32, le=4096, suggest=160)
+    height_px: int = setting("picture height", ge=24, le=3072, suggest=120)
+    rate_hz: float = setting("pictures a second", gt=0, le=240, suggest=30)
+    depth: bool = setting("delivers depth beside colour", default=True)
+    color: bool = setting("colour, else grey", default=True)
+    device: str = setting("V4L2 device, empty in the simulator", default="")
+
+
+class Cameras(Model):
+    """Streams are named as the mounts in `robot.cameras`."""
+
+    source: CameraSource = setting("who delivers pictures")
+    meshes: Meshes = setting("what the simulator draws", default=Meshes.COLLISION)
+    snapshot_rate_hz: float = setting("pictures a second for the page", default=4.0, gt=0, le=30)
+    streams: Table[Key, CameraStream] = setting("size and rate of each camera")
+
+
+class Storage(Model):
+    """The disk and how it is cut up: ESP, two slots, data."""
+
+    disk_mib: int = setting("size of the disk", ge=1024, le=16_777_216)
+    esp_mib: int = setting("EFI system partition", default=128, ge=64, le=2048)
+    slot_mib: int = setting("each of the two root slots", ge=512, le=65_536)
+    data_mib: int = setting("what outlives updates: spool, skills, keys", ge=512, le=16_777_216)
+
+
+class SimActuation(Model):
+    """Drives of the simulated plant, over shared memory."""
+
+    kind: Literal["sim"]
+
+
+class Cia402Actuation(Model):
+    """CiA 402 drives on a CAN bus (SocketCAN)."""
+
+    kind: Literal["cia402"]
+    interface: str = setting("network interface of the bus", pattern=r"^[a-z][a-z0-9]{1,14}$")
+    fd: bool = setting("CAN FD instead of classical CAN")
+    bitrate_bps: int = setting("arbitration bit rate", ge=125_000, le=1_000_000)
+    data_bitrate_bps: int = setting("bit rate of the FD data phase", ge=125_000, le=8_000_000)
+
+
+Actuation = Annotated[SimActuation | Cia402Actuation, Field(discriminator="kind")]
+
+
+class Hardware(Model):
+    name: Key = setting("name of the profile, as its file")
+    arch: Arch = setting("instruction set")
+    board: str = setting("what it is, for people", max_length=80)
+    control: Control = setting("the 1 kHz cycle")
+    realtime: Realtime = setting("CPUs and scheduling")
+    compute: Compute = setting("the compute budget")
+    cameras: Cameras = setting("camera streams")
+    storage: Storage = setting("disk and partitions")
+    actuation: Actuation = setting("how commands reach the motors")
