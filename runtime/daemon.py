@@ -25,7 +25,7 @@ from conf.profile import read_profile
 from conf.schema import Config
 from runtime.hal.clock import Clock, SystemClock
 from runtime.paths import Paths
-from runtime.processes import PROCESSES, ProcessSpec, Scheduling, find_process
+from runtime.processes import PROCESSES, ProcessSpec, find_process, wanted_thread
 from runtime.scheduling import Obtained, RealtimeRefusedError, obtain_scheduling
 from runtime.shm import Shm
 from runtime.telemetry.client import TelemetryClient
@@ -65,7 +65,7 @@ class SecondInstanceError(RuntimeError):
 
 @contextmanager
 def single_instance(pid_file: Path) -> Iterator[None]:
-    """Holds a lock for as long as the process lives; the kernel lets go of it even after kill -9."""
+    """Holds a lock while the process lives; the kernel lets go of it even after kill -9."""
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     with pid_file.open("a+") as handle:
         try:
@@ -225,12 +225,10 @@ def _serve(spec: ProcessSpec, paths: Paths, build: Callable[[Context], Process])
 
 
 def schedule(spec: ProcessSpec, config: Config) -> Obtained:
-    """What the table wants, as far as the profile asks for it."""
-    realtime = config.hardware.realtime
-    asks = realtime.tier2_fifo
-    wanted = spec.scheduling if asks else Scheduling(nice=spec.scheduling.nice)
+    """Asks for what table and profile want of this process; refused rights are reported."""
+    wanted, cpus = wanted_thread(spec, config)
     return obtain_scheduling(
-        wanted, config.hardware.cpus(spec.cpus.value), required=realtime.required, name=spec.name
+        wanted, cpus, required=config.hardware.realtime.required, name=spec.name
     )
 
 

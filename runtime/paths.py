@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """`run` holds what a boot makes (sockets, pid files, the profile in use); `data` outlives it."""
+    """`run` holds what a boot makes (sockets, pid files, the profile); `data` outlives it."""
 
     run: Path
     data: Path
@@ -21,7 +21,7 @@ class Paths:
 
     @property
     def shm(self) -> Path:
-        """The shared-memory folder: a link to memory where the machine has it, else a plain folder."""
+        """The shared-memory folder: a link into RAM where the machine has it, else a plain folder."""
         return (self.run / "shm").resolve()
 
     @property

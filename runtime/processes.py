@@ -1,8 +1,12 @@
 """THE table of processes on a robot: what runs, how it is scheduled, and what it may use.
 
 Units (`runtime/units.py`), the development supervisor and the daemons themselves read this table;
-nothing else states a rate, a priority or a budget. The simulator and the fleet side keep rows of the
-same type in their own areas.
+nothing else states a rate or a budget. The simulator and the fleet side keep rows of the same type
+in their own areas.
+
+`scheduling` is what the design wants of a process. Which CPUs there are, and whether real-time
+rights can be had, is the board's: the row of the same name in `hardware.realtime.threads` of the
+profile decides, and `wanted_thread` joins the two.
 """
 
 from collections.abc import Callable
@@ -10,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from conf.schema import Config
+from conf.schema.hardware import Scheduling as ThreadPolicy
+from conf.schema.hardware import Thread
 
 
 class Area(StrEnum):
@@ -27,14 +33,6 @@ class Tier(IntEnum):
 class Policy(StrEnum):
     OTHER = "other"
     FIFO = "fifo"
-
-
-class CpuRole(StrEnum):
-    """Which of the profile's CPU sets a process lives on."""
-
-    CONTROL = "control"
-    COMPUTE = "compute"
-    SYSTEM = "system"
 
 
 class Restart(StrEnum):
@@ -81,7 +79,6 @@ class ProcessSpec:
     command: tuple[str, ...] = ()  # with {python} {run} {data} {shm} {control} {root} filled in
     rate_hz: float | None = None
     scheduling: Scheduling = field(default_factory=Scheduling)
-    cpus: CpuRole = CpuRole.SYSTEM
     watchdog_ms: int | None = None
     restart: RestartRule = field(default_factory=RestartRule)
     budget: Budget
@@ -118,7 +115,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         command=("{controld}", "--control", "{control}", "--shm", "{shm}"),
         rate_hz=1000,
         scheduling=Scheduling(policy=Policy.FIFO, priority=99),
-        cpus=CpuRole.CONTROL,
         watchdog_ms=100,
         restart=RestartRule(delay_ms=100, burst=5, burst_s=30),
         budget=Budget(cpu_ratio=0.15, memory_mib=32),
@@ -131,7 +127,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         tier=Tier.PERCEPTION,
         module="runtime.perception.visiond",
         rate_hz=30,
-        cpus=CpuRole.COMPUTE,
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.40, memory_mib=350),
         start_order=30,
@@ -144,7 +139,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         module="runtime.policy.policyd",
         rate_hz=100,
         scheduling=Scheduling(policy=Policy.FIFO, priority=50),
-        cpus=CpuRole.COMPUTE,
         watchdog_ms=2000,
         budget=Budget(cpu_ratio=0.15, memory_mib=200),
         start_order=30,
@@ -156,7 +150,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         tier=Tier.PERCEPTION,
         module="runtime.planning.plannerd",
         rate_hz=10,
-        cpus=CpuRole.COMPUTE,
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.08, memory_mib=150),
         start_order=30,
@@ -166,7 +159,6 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         tier=Tier.PERCEPTION,
         module="runtime.safety.safetyd",
         rate_hz=100,
-        cpus=CpuRole.COMPUTE,
         watchdog_ms=2000,
         budget=Budget(cpu_ratio=0.10, memory_mib=150),
         start_order=30,
@@ -189,6 +181,17 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         network=True,
     ),
 )
+
+
+def wanted_thread(spec: ProcessSpec, config: Config) -> tuple[Scheduling, frozenset[int]]:
+    """What to ask the kernel for on this board: the profile's row, the table's niceness."""
+    thread = config.hardware.realtime.threads.get(spec.name, Thread())
+    match thread.policy:
+        case ThreadPolicy.FIFO:
+            scheduling = Scheduling(policy=Policy.FIFO, priority=thread.priority)
+        case ThreadPolicy.OTHER:
+            scheduling = Scheduling(nice=spec.scheduling.nice)
+    return scheduling, frozenset(thread.cpus)
 
 
 def find_process(name: str, table: tuple[ProcessSpec, ...] = PROCESSES) -> ProcessSpec:

@@ -5,13 +5,13 @@ none of them is ever rendered into a robot's image.
 """
 
 from conf.schema import Config
-from runtime.processes import Area, Budget, CpuRole, ProcessSpec, Scheduling, Policy
+from runtime.processes import Area, Budget, Policy, ProcessSpec, Scheduling
 
 RENDERING = (("MUJOCO_GL", "egl"),)
 
 
 def simulated(config: Config) -> bool:
-    return config.hardware.control.hal.kind == "sim"
+    return config.hardware.actuation.kind == "sim"
 
 
 SIM_PROCESSES: tuple[ProcessSpec, ...] = (
@@ -21,7 +21,6 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         module="sim.plant",
         rate_hz=1000,
         scheduling=Scheduling(policy=Policy.FIFO, priority=60),
-        cpus=CpuRole.CONTROL,
         budget=Budget(cpu_ratio=0.15, memory_mib=150),
         runs=simulated,
         start_order=5,
@@ -31,7 +30,6 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         area=Area.SIM,
         module="sim.cameras",
         rate_hz=30,
-        cpus=CpuRole.COMPUTE,
         scheduling=Scheduling(nice=5),
         budget=Budget(cpu_ratio=0.45, memory_mib=350),
         runs=simulated,
