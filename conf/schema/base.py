@@ -1,4 +1,4 @@
-"""What every settings model shares: strictness, safe directions, and one way to declare a setting."""
+"""What every settings model shares: strictness, safe directions, one way to declare a setting."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -48,7 +48,7 @@ class FrozenDict(dict[K, V]):
         raise TypeError("configuration is frozen: compose a new one instead")
 
     __setitem__ = __delitem__ = _refuse  # pyright: ignore[reportAssignmentType]
-    pop = popitem = clear = update = setdefault = __ior__ = _refuse  # pyright: ignore
+    pop = popitem = clear = update = setdefault = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
 
     def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return hash(frozenset(self.items()))

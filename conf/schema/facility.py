@@ -1,6 +1,6 @@
 """What a site adds: where the robot may move, who walks there, what network it has."""
 
-from conf.schema.base import Key, Meters, Model, Position, Safe, SafetyModel, Table, setting
+from conf.schema.base import Key, Meters, Model, Safe, SafetyModel, Table, setting
 
 Corner = tuple[Meters, Meters, Meters]
 
@@ -102,6 +102,7 @@ class Facility(Model):
     people: People = setting("separation from people")
     people_expected: int = setting("people usually in the cell at once", ge=0, le=8)
     floor_z_m: Meters = setting("height of the floor below the robot's base frame")
-    camera_yard_m: Position = setting("middle of the floor area where people walk")
+    walkway_min_m: tuple[Meters, Meters] = setting("floor area where people walk, lower corner")
+    walkway_max_m: tuple[Meters, Meters] = setting("floor area where people walk, upper corner")
     network: Network = setting("the uplink")
     auto_arm: bool = setting("arm by itself after a healthy start", default=False)

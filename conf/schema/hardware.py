@@ -46,6 +46,30 @@ class Meshes(StrEnum):
     VISUAL = "visual"
 
 
+class SimHal(Model):
+    """Drives of the simulated plant, over shared memory."""
+
+    kind: Literal["sim"]
+
+
+class Cia402Hal(Model):
+    """CiA 402 drives on a CAN bus (SocketCAN)."""
+
+    kind: Literal["cia402"]
+    interface: str = setting("network interface of the bus", pattern=r"^[a-z][a-z0-9]{1,14}$")
+    fd: bool = setting("CAN FD instead of classical CAN")
+    bitrate_bps: int = setting("arbitration bit rate", ge=125_000, le=1_000_000)
+    data_bitrate_bps: int = setting("bit rate of the FD data phase", ge=125_000, le=8_000_000)
+
+
+Hal = Annotated[SimHal | Cia402Hal, Field(discriminator="kind")]
+
+
+class Gpio(Model):
+    chip: str = setting("GPIO character device", pattern=r"^/dev/gpiochip[0-9]{1,3}$")
+    line: int = setting("line of that chip", ge=0, le=511)
+
+
 class Control(SafetyModel):
     """The 1 kHz cycle of Tier 1."""
 
@@ -57,6 +81,12 @@ class Control(SafetyModel):
         because="shield, estimator and drives are all dimensioned for this period",
         suggest=1000,
     )
+    policy: Scheduling = setting("scheduling policy of the cycle", safe=Safe.FIXED)
+    priority: int = setting(
+        "real-time priority of the cycle, 0 without FIFO", safe=Safe.FIXED, ge=0, le=99, suggest=99
+    )
+    cpu: Cpu = setting("CPU the cycle runs on", safe=Safe.FIXED)
+    watchdog_cpu: Cpu = setting("CPU of the watchdog thread", safe=Safe.FIXED)
     lock_memory: bool = setting(
         "lock all pages before the first cycle",
         safe=Safe.HIGHER,
@@ -85,36 +115,40 @@ class Control(SafetyModel):
         because="until the watchdog acts, a hung loop leaves the drives with their last command",
         suggest=5,
     )
-    gpio_line: int | None = setting(
-        "GPIO line toggled each cycle, for an oscilloscope; null: none", default=None, ge=0, le=511
-    )
-    gpio_chip: str = setting("GPIO character device of that line", default="/dev/gpiochip0")
+    hal: Hal = setting("how commands reach the motors")
+    gpio: Gpio | None = setting("line toggled each cycle, for an oscilloscope", default=None)
 
 
-class Thread(Model):
-    """Scheduling of one process (or of one thread of it that has its own row)."""
+class CpuRole(StrEnum):
+    """Which work a set of CPUs is for; the table of processes names a role, never a CPU."""
 
-    policy: Scheduling = setting("scheduling policy", default=Scheduling.OTHER)
-    priority: int = setting(
-        "real-time priority, 0 without FIFO", default=0, ge=0, le=99, suggest=50
-    )
-    cpus: tuple[Cpu, ...] = setting("CPUs it may run on; empty: any", default=())
+    CONTROL = "control"
+    COMPUTE = "compute"
+    SYSTEM = "system"
+
+
+class CpuSet(Model):
+    cpus: tuple[Cpu, ...] = setting("CPUs of this role; empty: any", default=())
     isolated: bool = setting(
-        "claims that nothing else runs on its CPUs (isolcpus, nohz_full)", default=False
+        "claims that nothing else runs on them (isolcpus, nohz_full)", default=False
     )
 
 
-class Realtime(Model):
-    """CPUs and who runs where. Rows of `threads` are named as the processes are."""
+class Realtime(SafetyModel):
+    """CPUs, and which rights are a precondition."""
 
     required: bool = setting(
         "refuse to start Tier 1 without FIFO, affinity and locked memory",
+        safe=Safe.HIGHER,
         because="a control loop that runs best-effort holds no deadline",
     )
-    cpus: int = setting("processors of the board", ge=1, le=1024)
-    isolated_cpus: tuple[Cpu, ...] = setting("CPUs kept free by kernel arguments", default=())
-    kernel: Literal["preempt_rt", "any"] = setting("kernel the profile counts on", default="any")
-    threads: Table[Key, Thread] = setting("scheduling of each process")
+    tier2_fifo: bool = setting(
+        "give Tier 2 the FIFO priorities of the table of processes", safe=Safe.FIXED
+    )
+    kernel: Literal["preempt_rt", "any"] = setting("kernel the profile counts on", safe=Safe.FIXED)
+    cpus: int = setting("processors of the board", safe=Safe.FIXED, ge=1, le=1024)
+    isolated_cpus: tuple[Cpu, ...] = setting("CPUs kept free by kernel arguments", safe=Safe.FIXED)
+    cpu_sets: Table[CpuRole, CpuSet] = setting("control, compute, system: CPUs of each role")
 
 
 class ComputeModel(Model):
@@ -175,25 +209,6 @@ class Storage(Model):
     data_mib: int = setting("what outlives updates: spool, skills, keys", ge=512, le=16_777_216)
 
 
-class SimActuation(Model):
-    """Drives of the simulated plant, over shared memory."""
-
-    kind: Literal["sim"]
-
-
-class Cia402Actuation(Model):
-    """CiA 402 drives on a CAN bus (SocketCAN)."""
-
-    kind: Literal["cia402"]
-    interface: str = setting("network interface of the bus", pattern=r"^[a-z][a-z0-9]{1,14}$")
-    fd: bool = setting("CAN FD instead of classical CAN")
-    bitrate_bps: int = setting("arbitration bit rate", ge=125_000, le=1_000_000)
-    data_bitrate_bps: int = setting("bit rate of the FD data phase", ge=125_000, le=8_000_000)
-
-
-Actuation = Annotated[SimActuation | Cia402Actuation, Field(discriminator="kind")]
-
-
 class Hardware(Model):
     name: Key = setting("name of the profile, as its file")
     arch: Arch = setting("instruction set")
@@ -203,4 +218,8 @@ class Hardware(Model):
     compute: Compute = setting("the compute budget")
     cameras: Cameras = setting("camera streams")
     storage: Storage = setting("disk and partitions")
-    actuation: Actuation = setting("how commands reach the motors")
+
+    def cpus(self, role: CpuRole | str) -> frozenset[int]:
+        """CPUs a process of this role may run on; empty: any."""
+        cpu_set = self.realtime.cpu_sets.get(CpuRole(role))
+        return frozenset(cpu_set.cpus if cpu_set else ())

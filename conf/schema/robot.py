@@ -127,12 +127,15 @@ class RigidBodyModel(Model):
 
 
 class CameraMount(Model):
-    """Where a camera is, in the robot's base frame; it looks along -z, +y is up (OpenGL)."""
+    """A pin-hole camera in the robot's base frame."""
 
     pos_m: Position = setting("position")
     look_at_m: Position = setting("point in the middle of the picture")
     up: Vector = setting("direction that is up in the picture", default=(0.0, 0.0, 1.0))
     fovy_deg: float = setting("vertical field of view", gt=5, lt=170)
+    baseline_m: float = setting(
+        "shift along the picture's x axis: the right eye of a stereo pair", default=0.0, ge=0, le=1
+    )
 
 
 class Gripper(SafetyModel):
@@ -259,11 +262,12 @@ class Drive(Model):
     counts_per_rad: PerJoint = setting("encoder counts a radian of each joint")
 
 
-class Box(Model):
-    """An open box on the table."""
+class Tub(Model):
+    """An open box on the table: the pick bin, the place tray."""
 
-    center_m: Position = setting("middle of its floor")
-    size_m: tuple[Meters, Meters, Meters] = setting("inner length, width, height")
+    center_m: tuple[Meters, Meters] = setting("its middle, x and y in the base frame")
+    inner_m: tuple[Meters, Meters] = setting("inner size along x and y")
+    wall_height_m: float = setting("height of its walls", gt=0, le=1)
 
 
 class Robot(Model):
@@ -277,8 +281,8 @@ class Robot(Model):
     gripper: Gripper = setting("the suction tool")
     drive: Drive = setting("motors on a real bus")
     cameras: Table[Key, CameraMount] = setting("where the cameras are")
-    pick: Box = setting("bin parts are picked from")
-    place: Box = setting("tray parts are placed in")
+    pick: Tub = setting("bin parts are picked from")
+    place: Tub = setting("tray parts are placed in")
 
     @model_validator(mode="after")
     def _one_entry_per_joint(self) -> Self:
