@@ -81,12 +81,6 @@ class Control(SafetyModel):
         because="shield, estimator and drives are all dimensioned for this period",
         suggest=1000,
     )
-    policy: Scheduling = setting("scheduling policy of the cycle", safe=Safe.FIXED)
-    priority: int = setting(
-        "real-time priority of the cycle, 0 without FIFO", safe=Safe.FIXED, ge=0, le=99, suggest=99
-    )
-    cpu: Cpu = setting("CPU the cycle runs on", safe=Safe.FIXED)
-    watchdog_cpu: Cpu = setting("CPU of the watchdog thread", safe=Safe.FIXED)
     lock_memory: bool = setting(
         "lock all pages before the first cycle",
         safe=Safe.HIGHER,
@@ -119,18 +113,16 @@ class Control(SafetyModel):
     gpio: Gpio | None = setting("line toggled each cycle, for an oscilloscope", default=None)
 
 
-class CpuRole(StrEnum):
-    """Which work a set of CPUs is for; the table of processes names a role, never a CPU."""
+class Thread(Model):
+    """Scheduling of one process, or of one thread of it that has its own row."""
 
-    CONTROL = "control"
-    COMPUTE = "compute"
-    SYSTEM = "system"
-
-
-class CpuSet(Model):
-    cpus: tuple[Cpu, ...] = setting("CPUs of this role; empty: any", default=())
+    policy: Scheduling = setting("scheduling policy", default=Scheduling.OTHER)
+    priority: int = setting(
+        "real-time priority, 0 without FIFO", default=0, ge=0, le=99, suggest=50
+    )
+    cpus: tuple[Cpu, ...] = setting("CPUs it may run on; empty: any", default=())
     isolated: bool = setting(
-        "claims that nothing else runs on them (isolcpus, nohz_full)", default=False
+        "claims that nothing else runs on its CPUs (isolcpus, nohz_full)", default=False
     )
 
 
@@ -142,13 +134,12 @@ class Realtime(SafetyModel):
         safe=Safe.HIGHER,
         because="a control loop that runs best-effort holds no deadline",
     )
-    tier2_fifo: bool = setting(
-        "give Tier 2 the FIFO priorities of the table of processes", safe=Safe.FIXED
-    )
     kernel: Literal["preempt_rt", "any"] = setting("kernel the profile counts on", safe=Safe.FIXED)
     cpus: int = setting("processors of the board", safe=Safe.FIXED, ge=1, le=1024)
     isolated_cpus: tuple[Cpu, ...] = setting("CPUs kept free by kernel arguments", safe=Safe.FIXED)
-    cpu_sets: Table[CpuRole, CpuSet] = setting("control, compute, system: CPUs of each role")
+    threads: Table[Key, Thread] = setting(
+        "who runs where: rows are named as the processes are; controld_watchdog beside controld"
+    )
 
 
 class ComputeModel(Model):
@@ -218,8 +209,3 @@ class Hardware(Model):
     compute: Compute = setting("the compute budget")
     cameras: Cameras = setting("camera streams")
     storage: Storage = setting("disk and partitions")
-
-    def cpus(self, role: CpuRole | str) -> frozenset[int]:
-        """CPUs a process of this role may run on; empty: any."""
-        cpu_set = self.realtime.cpu_sets.get(CpuRole(role))
-        return frozenset(cpu_set.cpus if cpu_set else ())
