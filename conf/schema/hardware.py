@@ -46,13 +46,13 @@ class Meshes(StrEnum):
     VISUAL = "visual"
 
 
-class SimHal(Model):
+class SimActuation(Model):
     """Drives of the simulated plant, over shared memory."""
 
     kind: Literal["sim"]
 
 
-class Cia402Hal(Model):
+class Cia402Actuation(Model):
     """CiA 402 drives on a CAN bus (SocketCAN)."""
 
     kind: Literal["cia402"]
@@ -62,7 +62,7 @@ class Cia402Hal(Model):
     data_bitrate_bps: int = setting("bit rate of the FD data phase", ge=125_000, le=8_000_000)
 
 
-Hal = Annotated[SimHal | Cia402Hal, Field(discriminator="kind")]
+Actuation = Annotated[SimActuation | Cia402Actuation, Field(discriminator="kind")]
 
 
 class Gpio(Model):
@@ -109,7 +109,6 @@ class Control(SafetyModel):
         because="until the watchdog acts, a hung loop leaves the drives with their last command",
         suggest=5,
     )
-    hal: Hal = setting("how commands reach the motors")
     gpio: Gpio | None = setting("line toggled each cycle, for an oscilloscope", default=None)
 
 
@@ -209,3 +208,4 @@ class Hardware(Model):
     compute: Compute = setting("the compute budget")
     cameras: Cameras = setting("camera streams")
     storage: Storage = setting("disk and partitions")
+    actuation: Actuation = setting("how commands reach the motors")
