@@ -183,10 +183,10 @@ def run_daemon(
         with single_instance(paths.pid_file(name)):
             _serve(spec, paths, build)
     except SecondInstanceError as error:
-        log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback would hide it
+        log.error("%s", error)
         sys.exit(EXIT_SECOND_INSTANCE)
     except RealtimeRefusedError as error:
-        log.error("%s", error)  # noqa: TRY400 - as above
+        log.error("%s", error)
         sys.exit(EXIT_REALTIME)
 
 

@@ -21,7 +21,7 @@ class Paths:
 
     @property
     def shm(self) -> Path:
-        """The shared-memory folder: a link into RAM where the machine has it, else a plain folder."""
+        """The shared-memory folder: a link into RAM where there is one, else a plain folder."""
         return (self.run / "shm").resolve()
 
     @property
