@@ -55,7 +55,7 @@ class ArmFacts:
 
 ARMS: dict[Arm, ArmFacts] = {
     Arm.PANDA: ArmFacts(
-        home_rad=(0.0, -0.55, 0.0, -2.35, 0.0, 1.80, 0.785),
+        home_rad=(0.0, -0.9, 0.0, -2.52, 0.0, 1.62, 0.785),
         stiffness_nm_rad=(4000, 4000, 3000, 3000, 1500, 1000, 600),
         damping_nms_rad=(200, 200, 120, 120, 50, 40, 25),
         armature_kgm2=(0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05),
@@ -63,7 +63,7 @@ ARMS: dict[Arm, ArmFacts] = {
         color=(0.88, 0.89, 0.90),
     ),
     Arm.UR5E: ArmFacts(
-        home_rad=(-0.28, -1.75, 1.95, -1.77, -1.5708, 0.0),
+        home_rad=(-0.5, -2.13, 1.81, -1.25, -1.5708, 0.0),
         stiffness_nm_rad=(6000, 6000, 4000, 900, 900, 500),
         damping_nms_rad=(320, 320, 180, 35, 35, 18),
         armature_kgm2=(0.2, 0.2, 0.2, 0.05, 0.05, 0.05),
