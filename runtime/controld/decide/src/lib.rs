@@ -1,2 +1,5 @@
 //! Tier 1's decisions: pure functions of readings, commands and time.
 #![forbid(unsafe_code)]
+
+pub mod model;
+pub mod params;
