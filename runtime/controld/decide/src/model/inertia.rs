@@ -27,11 +27,7 @@ impl Composite {
         // −[r][h] − [h][r] − m[r][r], with [·] the cross-product matrix.
         let cross_terms = sum(&steiner(turned, pos), &steiner(pos, turned));
         let shift = sum(&cross_terms, &steiner(scale(pos, self.mass), pos));
-        Self {
-            mass: self.mass,
-            moment: add(turned, scale(pos, self.mass)),
-            inertia: sum(&inertia, &shift),
-        }
+        Self { mass: self.mass, moment: add(turned, scale(pos, self.mass)), inertia: sum(&inertia, &shift) }
     }
 
     #[must_use]

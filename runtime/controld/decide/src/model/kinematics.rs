@@ -78,9 +78,9 @@ impl RobotModel {
 
     /// Centres and radii, without the copy.
     pub fn spheres<'a>(&'a self, frames: &'a Frames) -> impl Iterator<Item = (Vec3, f64)> + 'a {
-        self.balls[..self.sphere_count()].iter().map(|ball| {
-            (add(frames.pos[ball.link], apply(&frames.rot[ball.link], ball.center)), ball.radius)
-        })
+        self.balls[..self.sphere_count()]
+            .iter()
+            .map(|ball| (add(frames.pos[ball.link], apply(&frames.rot[ball.link], ball.center)), ball.radius))
     }
 
     /// Speed of the tool's point.

@@ -4,7 +4,7 @@
 //! points in the base frame) does not depend on that.
 
 // Indices run over `0..n` with `n ≤ J`, fixed when the model is made; every array here has J or 3 entries.
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, clippy::needless_range_loop)]
 
 mod dynamics;
 mod inertia;
