@@ -1,4 +1,4 @@
-"""What may vary between rendered cells, as two ranges that share no value: one to train on, one held out."""
+"""What may vary between rendered cells: one set of ranges to train on, one held out, disjoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Style(StrEnum):
 
 @dataclass(frozen=True)
 class Ranges:
-    """Every interval of one style is disjoint from the same field's intervals of the other style."""
+    """Each field's intervals of one style are disjoint from the other style's."""
 
     hue: Intervals
     grey: Intervals

@@ -1,4 +1,4 @@
-"""Builds the MuJoCo model of a picking cell around an arm; sizes and colours are filled in later, per seed."""
+"""Builds the MuJoCo model of a picking cell around an arm; looks are filled in later, per seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sim.people import ELLIPSOIDS, LIMBS, PARKED_M
 from sim.robot_model import TOOL_BODY, Arm, Group, Meshes, load_arm
 
 # Collision rules: a pair touches when one's type meets the other's affinity.
-# Robot 1/0, cell 0/3, parts 2/3, people 0/1: the robot touches all but itself, parts touch all but people.
+# Robot 1/0, cell 0/3, parts 2/3, people 0/1: the robot touches all but itself, and parts touch
+# all but people.
 CELL_BITS, PART_BITS, PERSON_BITS, NO_BITS = (0, 3), (2, 3), (0, 1), (0, 0)
 FLOOR_PATTERNS = ("floor_plain", "floor_checker", "floor_speckle")
 PHYSICS_STEP_S = 0.001
@@ -258,7 +259,7 @@ def _add_distractor(spec: mujoco.MjSpec, index: int) -> None:
             name=f"{name}_{part}",
             type=mujoco.mjtGeom.mjGEOM_CYLINDER if pillar else mujoco.mjtGeom.mjGEOM_BOX,
             size=[0.1, 0.1, 0.1],
-            # Off the body's own frame, or the compiler would drop the position and never read it again.
+            # Off the body's own frame, or the compiler would drop the position for good.
             pos=[offset_m, offset_m, offset_m],
             contype=NO_BITS[0],
             conaffinity=NO_BITS[1],

@@ -1,6 +1,6 @@
 """Compiles an arm's MJCF into the rigid-body model of the profile, so that no robot parses XML.
 
-`python -m sim.compile_robot` writes conf/robot/model/<arm>.yaml; a test asserts that the files are fresh.
+`python -m sim.compile_robot` writes conf/robot/model/<arm>.yaml; a test asserts they are fresh.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _merged_inertia(
 
 
 def _spheres(model: mujoco.MjModel, data: mujoco.MjData, bodies: list[int]) -> list[dict[str, Any]]:
-    """Spheres that hold every collision hull of the moving links; the tool's stay behind the cup's rim."""
+    """Spheres that hold every collision hull of the moving links, and the tool up to its rim."""
     spheres: list[dict[str, Any]] = []
     for link, body in enumerate(bodies):
         for other in _fixed_to(model, body, set(bodies)):
@@ -171,7 +171,7 @@ def _sphere(link: int, center: Array, radius: float) -> dict[str, Any]:
 def _tool_spheres(
     model: mujoco.MjModel, data: mujoco.MjData, link: int, body: int
 ) -> list[dict[str, Any]]:
-    """Balls of a little more than the cup's radius along the tool; none reaches past the cup's rim."""
+    """Balls a little wider than the cup along the tool; none reaches past the cup's rim."""
     radius = 1.25 * CUP_RADIUS_M
     site = model.site(TOOL_SITE).id
     axis = data.site_xmat[site].reshape(3, 3)[:, 2]

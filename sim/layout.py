@@ -1,4 +1,7 @@
-"""Where everything in the picking cell stands. World frame = the robot's base frame: x forward, y left, z up, metres."""
+"""Where everything in the picking cell stands.
+
+The world's frame is the robot's base frame: x forward, y left, z up, metres.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ class CellLayout:
 
 
 def camera_axes(mount: CameraMount) -> tuple[Array, Array]:
-    """Position and rotation of a mount; columns of the rotation are image right, image down, forward."""
+    """Position and rotation of a mount; the columns are image right, image down, forward."""
     position = np.asarray(mount.position_m, dtype=np.float64)
     forward = np.asarray(mount.look_at_m, dtype=np.float64) - position
     forward /= np.linalg.norm(forward)

@@ -1,14 +1,15 @@
 """Walking people: their bodies as moved capsules and ellipsoids, their gait, and where they go.
 
-A person is a set of mocap bodies: nothing in the cell can push a person, but a person can push the robot.
+A person is a set of mocap bodies: nothing can push a person, but a person can push the robot.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-import mujoco
 import numpy as np
 
 from sim.appearance import PersonLook
@@ -36,6 +37,10 @@ class Limb(StrEnum):
 
 
 LIMBS = tuple(Limb)
+LEFT_LEG = (Limb.THIGH_LEFT, Limb.SHIN_LEFT, Limb.FOOT_LEFT)
+RIGHT_LEG = (Limb.THIGH_RIGHT, Limb.SHIN_RIGHT, Limb.FOOT_RIGHT)
+LEFT_ARM = (Limb.ARM_LEFT, Limb.FOREARM_LEFT)
+RIGHT_ARM = (Limb.ARM_RIGHT, Limb.FOREARM_RIGHT)
 ELLIPSOIDS = {Limb.TORSO, Limb.PELVIS, Limb.HEAD, Limb.HAIR, Limb.FOOT_LEFT, Limb.FOOT_RIGHT}
 
 
@@ -79,47 +84,49 @@ def stance_at(walk: Walk, time_s: float) -> Stance | None:
     elapsed = time_s - walk.start_s
     if elapsed < 0.0:
         return None
-    points = np.asarray(walk.waypoints_m, dtype=np.float64)
+    points = walk.waypoints_m
     if walk.end is WalkEnd.LOOP:
-        points = np.vstack([points, points[:1]])
-    legs = np.diff(points, axis=0)
-    lengths = np.linalg.norm(legs, axis=1)
-    durations = lengths / walk.speed_m_s
-    total = float(durations.sum()) + walk.pause_s * (len(legs) - 1)
+        points = (*points, points[0])
+    lengths = [math.dist(first, last) for first, last in itertools.pairwise(points)]
+    total = sum(lengths) / walk.speed_m_s + walk.pause_s * (len(lengths) - 1)
     if walk.end is WalkEnd.LOOP:
-        return _on_path(points, legs, durations, walk, elapsed % (total + walk.pause_s))
-    if elapsed >= total:
-        if walk.end is WalkEnd.LEAVE:
-            return None
-        heading = float(np.arctan2(legs[-1][1], legs[-1][0]))
-        x, y = points[-1]
-        return Stance((float(x), float(y)), heading, (0.0, 0.0), 0.0, walk.end is WalkEnd.REACH)
-    return _on_path(points, legs, durations, walk, elapsed)
+        return _on_path(points, lengths, walk, elapsed % (total + walk.pause_s))
+    if elapsed < total:
+        return _on_path(points, lengths, walk, elapsed)
+    if walk.end is WalkEnd.LEAVE:
+        return None
+    heading = _heading(points[-2], points[-1])
+    return Stance(points[-1], heading, (0.0, 0.0), 0.0, walk.end is WalkEnd.REACH)
 
 
-def _on_path(points: Array, legs: Array, durations: Array, walk: Walk, elapsed_s: float) -> Stance:
+def _heading(start: Vec2, end: Vec2) -> float:
+    return math.atan2(end[1] - start[1], end[0] - start[0])
+
+
+def _on_path(
+    points: tuple[Vec2, ...], lengths: list[float], walk: Walk, elapsed_s: float
+) -> Stance:
     walked = 0.0
-    for index, duration in enumerate(durations):
-        heading = float(np.arctan2(legs[index][1], legs[index][0]))
+    for (start, end), length in zip(itertools.pairwise(points), lengths, strict=True):
+        duration, heading = length / walk.speed_m_s, _heading(start, end)
         if elapsed_s < duration:
-            x, y = points[index] + legs[index] * (elapsed_s / duration)
-            vx, vy = legs[index] / duration
-            walked += elapsed_s * walk.speed_m_s
-            return Stance((float(x), float(y)), heading, (float(vx), float(vy)), walked)
-        elapsed_s -= float(duration)
-        walked += float(duration) * walk.speed_m_s
+            done, speed = elapsed_s / duration, walk.speed_m_s
+            place = (start[0] + done * (end[0] - start[0]), start[1] + done * (end[1] - start[1]))
+            velocity = (speed * math.cos(heading), speed * math.sin(heading))
+            return Stance(place, heading, velocity, walked + elapsed_s * speed)
+        elapsed_s -= duration
+        walked += length
         if elapsed_s < walk.pause_s:
-            x, y = points[index + 1]
-            return Stance((float(x), float(y)), heading, (0.0, 0.0), 0.0)
+            return Stance(end, heading, (0.0, 0.0), 0.0)
         elapsed_s -= walk.pause_s
-    x, y = points[-1]
-    return Stance((float(x), float(y)), heading, (0.0, 0.0), 0.0)
+    return Stance(points[-1], _heading(points[-2], points[-1]), (0.0, 0.0), 0.0)
 
 
-@dataclass(frozen=True)
-class LimbPose:
-    position_m: Array
-    quat_wxyz: Array
+Point = tuple[float, float, float]
+Quat = tuple[float, float, float, float]
+LimbPose = tuple[
+    Point, Quat
+]  # plain floats: this runs for every limb of everyone, many times a second
 
 
 def limb_sizes(look: PersonLook) -> dict[Limb, Array]:
@@ -166,44 +173,36 @@ def limb_color(look: PersonLook, limb: Limb) -> tuple[float, float, float]:
 def limb_poses(look: PersonLook, stance: Stance, floor_z_m: float) -> dict[Limb, LimbPose]:
     """Where every limb is, from how far the person has walked."""
     h = look.height_m
-    speed = float(np.hypot(*stance.velocity_m_s))
-    phase = 2.0 * np.pi * stance.walked_m / (AVERAGE_STRIDE * look.stride * h)
+    speed = math.hypot(*stance.velocity_m_s)
+    phase = 2.0 * math.pi * stance.walked_m / (AVERAGE_STRIDE * look.stride * h)
     vigour = look.swing * min(1.0, speed / 1.2)
     frame = _Frame(stance, floor_z_m)
-    hip_z = (0.515 + 0.008 * vigour * np.cos(2.0 * phase)) * h
+    hip_z = (0.515 + 0.008 * vigour * math.cos(2.0 * phase)) * h
     poses = {
         Limb.PELVIS: frame.upright(0.0, 0.0, hip_z + 0.01 * h),
         Limb.TORSO: frame.upright(0.01 * h, 0.0, hip_z + 0.19 * h),
         Limb.HEAD: frame.upright(0.02 * h, 0.0, hip_z + 0.415 * h),
         Limb.HAIR: frame.upright(0.005 * h, 0.0, hip_z + 0.443 * h),
     }
-    poses |= _leg(frame, look, phase, vigour, hip_z, left=True)
-    poses |= _leg(frame, look, phase + np.pi, vigour, hip_z, left=False)
-    poses |= _arm(frame, look, phase + np.pi, vigour, hip_z, left=True, reaching=False)
-    poses |= _arm(frame, look, phase, vigour, hip_z, left=False, reaching=stance.reaching)
+    for side, legs, arms in ((1.0, LEFT_LEG, LEFT_ARM), (-1.0, RIGHT_LEG, RIGHT_ARM)):
+        own = phase if side > 0 else phase + math.pi
+        poses |= zip(legs, _leg(frame, look, own, vigour, hip_z, side), strict=True)
+        reaching = stance.reaching and side < 0
+        poses |= zip(arms, _arm(frame, look, own, vigour, hip_z, side, reaching), strict=True)
     return poses
 
 
 def _leg(
-    frame: _Frame, look: PersonLook, phase: float, vigour: float, hip_z: float, *, left: bool
-) -> dict[Limb, LimbPose]:
-    h, side = look.height_m, (1.0 if left else -1.0)
-    thigh = 0.42 * vigour * np.sin(phase)
-    knee = vigour * (0.12 + 0.55 * max(0.0, np.cos(phase)))
-    hip = np.array([0.0, side * 0.052 * h, hip_z - 0.02 * h])
-    joint = hip + 0.235 * h * np.array([np.sin(thigh), 0.0, -np.cos(thigh)])
-    ankle = joint + 0.235 * h * np.array([np.sin(thigh - knee), 0.0, -np.cos(thigh - knee)])
-    toe = ankle + np.array([0.030 * h, 0.0, -0.006 * h])
-    names = (
-        (Limb.THIGH_LEFT, Limb.SHIN_LEFT, Limb.FOOT_LEFT)
-        if left
-        else (Limb.THIGH_RIGHT, Limb.SHIN_RIGHT, Limb.FOOT_RIGHT)
-    )
-    return {
-        names[0]: frame.segment(hip, joint),
-        names[1]: frame.segment(joint, ankle),
-        names[2]: frame.upright(*toe, pitch_rad=0.5 * (knee - thigh)),
-    }
+    frame: _Frame, look: PersonLook, phase: float, vigour: float, hip_z: float, side: float
+) -> tuple[LimbPose, LimbPose, LimbPose]:
+    h = look.height_m
+    thigh = 0.42 * vigour * math.sin(phase)
+    knee = vigour * (0.12 + 0.55 * max(0.0, math.cos(phase)))
+    hip = (0.0, side * 0.052 * h, hip_z - 0.02 * h)
+    joint = _swung(hip, 0.235 * h, thigh)
+    ankle = _swung(joint, 0.235 * h, thigh - knee)
+    foot = frame.upright(ankle[0] + 0.030 * h, ankle[1], ankle[2] - 0.006 * h, 0.5 * (knee - thigh))
+    return frame.segment(hip, joint), frame.segment(joint, ankle), foot
 
 
 def _arm(
@@ -212,52 +211,64 @@ def _arm(
     phase: float,
     vigour: float,
     hip_z: float,
-    *,
-    left: bool,
+    side: float,
     reaching: bool,
-) -> dict[Limb, LimbPose]:
-    h, side = look.height_m, (1.0 if left else -1.0)
-    swing = 1.35 if reaching else 0.45 * vigour * np.sin(phase)
+) -> tuple[LimbPose, LimbPose]:
+    """An arm swings against the leg of its side."""
+    h = look.height_m
+    swing = 1.35 if reaching else -0.45 * vigour * math.sin(phase)
     bend = 0.1 if reaching else 0.20 + 0.25 * vigour
-    shoulder = np.array([0.0, side * 0.128 * h * look.build, hip_z + 0.30 * h])
-    elbow = shoulder + 0.175 * h * np.array([np.sin(swing), side * 0.08, -np.cos(swing)])
-    lower = swing + bend
-    hand = elbow + 0.215 * h * np.array([np.sin(lower), 0.0, -np.cos(lower)])
-    names = (Limb.ARM_LEFT, Limb.FOREARM_LEFT) if left else (Limb.ARM_RIGHT, Limb.FOREARM_RIGHT)
-    return {names[0]: frame.segment(shoulder, elbow), names[1]: frame.segment(elbow, hand)}
+    shoulder = (0.0, side * 0.128 * h * look.build, hip_z + 0.30 * h)
+    elbow = _swung(shoulder, 0.175 * h, swing, aside=side * 0.08)
+    hand = _swung(elbow, 0.215 * h, swing + bend)
+    return frame.segment(shoulder, elbow), frame.segment(elbow, hand)
+
+
+def _swung(start: Point, length_m: float, angle_rad: float, aside: float = 0.0) -> Point:
+    """The lower end of a limb that hangs down at angle 0 and points ahead at a quarter turn."""
+    return (
+        start[0] + length_m * math.sin(angle_rad),
+        start[1] + length_m * aside,
+        start[2] - length_m * math.cos(angle_rad),
+    )
 
 
 class _Frame:
-    """Turns positions in a person's own frame (x ahead, y left, z up from the floor) into world poses."""
+    """Turns positions in a person's own frame (x ahead, y left, z up from the floor) into poses."""
 
     def __init__(self, stance: Stance, floor_z_m: float) -> None:
-        self._origin = np.array([*stance.position_m, floor_z_m])
-        self._cos, self._sin = np.cos(stance.heading_rad), np.sin(stance.heading_rad)
+        self._x, self._y, self._z = *stance.position_m, floor_z_m
+        self._cos, self._sin = math.cos(stance.heading_rad), math.sin(stance.heading_rad)
         self._heading = stance.heading_rad
 
     def upright(self, x: float, y: float, z: float, pitch_rad: float = 0.0) -> LimbPose:
         yaw, pitch = self._heading / 2.0, pitch_rad / 2.0
-        quat = np.array(
-            [
-                np.cos(yaw) * np.cos(pitch),
-                -np.sin(yaw) * np.sin(pitch),
-                np.cos(yaw) * np.sin(pitch),
-                np.sin(yaw) * np.cos(pitch),
-            ]
-        )
-        return LimbPose(self._world(np.array([x, y, z])), quat)
+        cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
+        cos_pitch, sin_pitch = math.cos(pitch), math.sin(pitch)
+        quat = (cos_yaw * cos_pitch, -sin_yaw * sin_pitch, cos_yaw * sin_pitch, sin_yaw * cos_pitch)
+        return self._world((x, y, z)), quat
 
-    def segment(self, start: Array, end: Array) -> LimbPose:
+    def segment(self, start: Point, end: Point) -> LimbPose:
         """A capsule's pose: its z axis runs from `start` to `end`."""
-        first, last = self._world(start), self._world(end)
-        quat = np.zeros(4)
-        mujoco.mju_quatZ2Vec(quat, last - first)
-        return LimbPose((first + last) / 2.0, quat)
+        x0, y0, z0 = self._world(start)
+        x1, y1, z1 = self._world(end)
+        dx, dy, dz = x1 - x0, y1 - y0, z1 - z0
+        length = math.sqrt(dx * dx + dy * dy + dz * dz)
+        # The shortest turn of the z axis; a limb never points exactly down its own negative z.
+        w = 1.0 - dz / length if dz < 0 else 1.0 + dz / length
+        if dz < 0:  # draw it the other way round: a capsule looks the same from both ends
+            dx, dy = -dx, -dy
+        x, y = -dy / length, dx / length
+        norm = math.sqrt(w * w + x * x + y * y)
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2)
+        return middle, (w / norm, x / norm, y / norm, 0.0)
 
-    def _world(self, point: Array) -> Array:
+    def _world(self, point: Point) -> Point:
         x, y, z = point
-        return self._origin + np.array(
-            [self._cos * x - self._sin * y, self._sin * x + self._cos * y, z]
+        return (
+            self._x + self._cos * x - self._sin * y,
+            self._y + self._sin * x + self._cos * y,
+            self._z + z,
         )
 
 
@@ -282,7 +293,7 @@ class People:
         end: WalkEnd | str = WalkEnd.LEAVE,
         pause_s: float = 0.0,
     ) -> None:
-        """Send a person along waypoints from a scene time on; replaces what that person did before."""
+        """Send a person along waypoints from a scene time on, instead of any walk before."""
         self._walks[person] = Walk(tuple(waypoints_m), speed_m_s, start_s, WalkEnd(end), pause_s)
 
     def leave(self, person: int) -> None:

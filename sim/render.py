@@ -1,4 +1,4 @@
-"""Pictures of a scene: colour, depth and ground-truth labels, on a GPU or, more often here, on a CPU."""
+"""Pictures of a scene: colour, depth and ground-truth labels, on a GPU or a CPU."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Segmentation:
 
 def open_gl(width: int, height: int) -> tuple[GlContext, str]:
     """An off-screen context: EGL first, then OSMesa; MUJOCO_GL picks one and only that one."""
-    wanted = os.environ.get("MUJOCO_GL", "")  # noqa: TID251 - MuJoCo's own switch, read by it as well
+    wanted = os.environ.get("MUJOCO_GL", "")
     names = (wanted,) if wanted in GL_BACKENDS else GL_BACKENDS
     problems: list[str] = []
     for name in names:
         try:
             return _context_class(name)(width, height), name
-        except Exception as error:  # noqa: BLE001 - GL loaders raise anything, from ImportError up
+        except Exception as error:  # noqa: BLE001 - GL loaders raise anything
             problems.append(f"{name}: {error}")
     raise RuntimeError(
         "sim/render.py: no off-screen OpenGL, so cameras cannot be rendered; tried "
@@ -58,13 +58,13 @@ def open_gl(width: int, height: int) -> tuple[GlContext, str]:
 
 
 def can_render() -> bool:
-    """Whether this machine has any off-screen OpenGL; tests skip with a reason where it has none."""
+    """Whether this machine has any off-screen OpenGL."""
     return any(ctypes.util.find_library(name) for name in ("EGL", "OSMesa"))
 
 
 def _context_class(name: str) -> Callable[[int, int], GlContext]:
-    os.environ["MUJOCO_GL"] = name  # noqa: TID251 - read by MuJoCo's loader and by PyOpenGL
-    os.environ["PYOPENGL_PLATFORM"] = name  # noqa: TID251
+    os.environ["MUJOCO_GL"] = name
+    os.environ["PYOPENGL_PLATFORM"] = name
     module = importlib.import_module(f"mujoco.{name}" if name == "egl" else "mujoco.osmesa")
     return module.GLContext
 

@@ -1,4 +1,4 @@
-"""A published arm (robosuite's MJCF, its Python never imported) with drives, rotor inertia and a suction tool."""
+"""A published arm (robosuite's MJCF, never its Python) with drives, rotors and a suction tool."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Arm(StrEnum):
 
 
 class Meshes(StrEnum):
-    """Collision meshes are what a CPU can render at 30 Hz; the visual ones are ten times as heavy."""
+    """Collision meshes are what a CPU renders at 30 Hz; the visual ones are ten times as heavy."""
 
     COLLISION = "collision"
     VISUAL = "visual"
 
 
 class Group:
-    """MuJoCo geometry groups: showing both kinds of robot mesh at once makes them flicker through each other."""
+    """MuJoCo geometry groups; both kinds of robot mesh at once would flicker through each other."""
 
     ROBOT_COLLISION = 0
     ROBOT_VISUAL = 1
@@ -168,9 +168,9 @@ def _add_tool(spec: mujoco.MjSpec) -> None:
 
 
 def _replace_drives(spec: mujoco.MjSpec, facts: ArmFacts) -> None:
-    """Torque motors become drives: torque = kp q_des + kd qd_des + tau_ff - kp q - kd qd, within the motor's limit.
+    """Torque motors become drives: kp (q_des - q) + kd (qd_des - qd) + tau_ff, within the limit.
 
-    The control input carries the first three terms, so that the damping term is integrated implicitly.
+    The control input carries the three wanted terms, so that damping is integrated implicitly.
     """
     limits = {actuator.target: float(actuator.ctrlrange[1]) for actuator in spec.actuators}
     for actuator in list(spec.actuators):

@@ -1,6 +1,7 @@
 """One picking cell in motion: the arm, its parts, the people, and the truth about all of them.
 
-The truth in here scores perception and skills and drives the simulated hardware; `runtime/` never sees it.
+The truth in here scores perception and skills and drives the simulated hardware; `runtime/` never
+sees it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sim.people import LIMBS, PARKED_M, People, Stance, Walk, WalkEnd, stance_at
 from sim.robot_model import ARMS, TOOL_SITE, Arm, Meshes
 from sim.suction import Suction
 
-POSE_STEPS = 10  # people, carts and parked parts are moved once in so many physics steps
+POSE_STEPS = 20  # people, carts and parked parts are moved once in so many physics steps
 
 
 class SegKind(IntEnum):
@@ -99,7 +100,7 @@ class Scene:
         style: Style | str | None = None,
         clutter: bool = False,
     ) -> None:
-        """Begin anew with another seed: looks, parts, distractors. Renderers of this scene stay valid."""
+        """Begin anew with another seed; renderers of this scene stay valid."""
         if style is not None:
             self.style = Style(style)
         self.rng = np.random.default_rng([seed, list(Style).index(self.style)])
@@ -151,14 +152,14 @@ class Scene:
         qd_rad_s: Array | None = None,
         tau_ff_nm: Array | None = None,
     ) -> None:
-        """What the drives follow from now on; without a feed-forward torque, gravity is compensated."""
+        """What the drives follow from now on; with no feed-forward torque, gravity is compensated."""
         self._q_des = np.array(q_rad, dtype=np.float64)
         self._qd_des = (
             np.zeros(self.joints) if qd_rad_s is None else np.array(qd_rad_s, dtype=np.float64)
         )
         self._tau_ff = None if tau_ff_nm is None else np.array(tau_ff_nm, dtype=np.float64)
 
-    def set_power(self, on: bool) -> None:  # noqa: FBT001 - a switch is what it sets
+    def set_power(self, on: bool) -> None:
         """Without power the drives give no torque and the brakes close."""
         if on == self.powered:
             return
@@ -166,11 +167,11 @@ class Scene:
         self._q_des, self._qd_des = self.q.copy(), np.zeros(self.joints)
         self._set_brakes()
 
-    def suction(self, on: bool | float) -> None:  # noqa: FBT001 - a switch is what it sets
+    def suction(self, on: bool | float) -> None:
         self.suction_cup.command = float(on)
 
     def _set_brakes(self) -> None:
-        """Closed brakes are dry friction at the joints; drives without power neither push nor damp."""
+        """Closed brakes are dry friction at the joints; drives without power give no torque."""
         model, n, facts = self.model, self.joints, ARMS[self.arm]
         model.dof_frictionloss[:n] = 0.0 if self.powered else facts.brake_nm
         model.actuator_gainprm[:n, 0] = 1.0 if self.powered else 0.0
@@ -199,7 +200,7 @@ class Scene:
     # Parts
 
     def fill_bin(self, count: int, *, clutter: bool = False) -> None:
-        """Put the first `count` parts of the pool into the bin: lying apart, or dropped in a heap."""
+        """Put the first `count` parts into the bin: lying apart, or dropped in a heap."""
         for index in range(self.spec.parts):
             self.park_part(index)
         for index in range(min(count, self.spec.parts)):
@@ -293,8 +294,7 @@ class Scene:
                 data.mocap_pos[mocaps] = PARKED_M
                 continue
             for mocap, limb in zip(mocaps, LIMBS, strict=True):
-                data.mocap_pos[mocap] = poses[limb].position_m
-                data.mocap_quat[mocap] = poses[limb].quat_wxyz
+                data.mocap_pos[mocap], data.mocap_quat[mocap] = poses[limb]
         for index, mocap in enumerate(self._distractor_mocap):
             walk = self._distractor_walks[index]
             stance = None if walk is None else stance_at(walk, time_s)
@@ -319,7 +319,7 @@ class Scene:
         return intrinsics(self.layout.cameras[name].fovy_deg, size)
 
     def geom_labels(self) -> tuple[Array, Array]:
-        """For each geometry: its SegKind and which one of that kind it is (-1 where there is one only)."""
+        """For each geometry: its SegKind and which one of that kind (-1: there is only one)."""
         kinds = np.zeros(self.model.ngeom, dtype=np.uint8)
         instances = np.full(self.model.ngeom, -1, dtype=np.int16)
         for geom in range(self.model.ngeom):

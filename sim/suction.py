@@ -1,4 +1,4 @@
-"""A suction cup: pressure rises only when the cup lies on a part, and a hold gives way when it is pulled too hard."""
+"""A suction cup: pressure rises only on a part, and a hold gives way when pulled too hard."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ OPEN_PRESSURE_KPA = 4.0  # what a pump reaches when the cup hangs in the air
 GRIP_PRESSURE_KPA = 25.0  # below this a part is not carried
 EVACUATE_S = 0.045
 VENT_S = 0.020
+IDLE_LOOK_STEPS = 10  # without vacuum, contact is only reported, so it is looked for less often
 SEAL_ANGLE_COS = float(np.cos(np.radians(20.0)))
 SEAL_OFFSET_M = 0.8 * CUP_RADIUS_M
 CUP_AREA_M2 = float(np.pi) * CUP_RADIUS_M**2
@@ -42,11 +43,16 @@ class Suction:
         self.held: int | None = None
         self.leak_ratio = 0.0  # 1: the line is open, no pressure at all
         self.stuck_on = False
+        self._seal: Seal | None = None
+        self._steps = 0
 
     def step(self, data: mujoco.MjData, step_s: float) -> None:
-        seal = self._find_seal(data)
-        self.touching = seal is not None or self.held is not None
         vacuum = 1.0 if self.stuck_on else self.command
+        self._steps += 1
+        if vacuum > 0.0 or self._steps % IDLE_LOOK_STEPS == 0:
+            self._seal = self._find_seal(data)
+        seal = self._seal
+        self.touching = seal is not None or self.held is not None
         sealed = self.touching
         goal = vacuum * (LINE_PRESSURE_KPA if sealed else OPEN_PRESSURE_KPA)
         goal *= 1.0 - self.leak_ratio
@@ -64,7 +70,7 @@ class Suction:
             self.held = None
 
     def _find_seal(self, data: mujoco.MjData) -> Seal | None:
-        """The part on which the cup's face lies: near the axis, square to it, in front of the rim."""
+        """The part on which the cup's face lies: near the axis, square to it, before the rim."""
         if data.ncon == 0:
             return None
         geoms = data.contact.geom
