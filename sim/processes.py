@@ -11,7 +11,7 @@ RENDERING = (("MUJOCO_GL", "egl"),)
 
 
 def simulated(config: Config) -> bool:
-    return config.hardware.control.hal.kind == "sim"
+    return config.hardware.actuation.kind == "sim"
 
 
 SIM_PROCESSES: tuple[ProcessSpec, ...] = (

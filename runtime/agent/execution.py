@@ -1,0 +1,295 @@
+"""One task from observing to verified, as a pure state machine.
+
+observe → pick → place → retreat → verify → done, with a bounded number of attempts. Perception
+decides at both ends: the target is a part that was detected, and done means that a part is seen
+where the place point was, in a picture taken after the arm had left. Neither the policy's own
+opinion nor the gripper's alone makes a task done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import hypot
+
+from runtime.agent.task import FailReason, Task
+
+Position = tuple[float, float, float]
+
+
+class Stage(StrEnum):
+    OBSERVE = "observe"
+    PICK = "pick"
+    PLACE = "place"
+    RETREAT = "retreat"
+    VERIFY = "verify"
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {Stage.DONE, Stage.FAILED}
+
+
+@dataclass(frozen=True)
+class Area:
+    """Inside of a tub on the table, base frame."""
+
+    center_m: tuple[float, float]
+    inner_m: tuple[float, float]
+
+    def holds(self, position: Position, margin_m: float = 0.0) -> bool:
+        return all(
+            abs(position[axis] - self.center_m[axis]) <= self.inner_m[axis] / 2 + margin_m
+            for axis in (0, 1)
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Everything that could be tuned, in one place; made from the profile."""
+
+    pick: Area
+    place: Area
+    attempts_max: int
+    confidence_min: float = 0.5
+    slot_m: float = 0.075  # side of one place in the tray
+    verify_radius_m: float = 0.06
+    area_margin_m: float = 0.02
+    observe_timeout_ns: int = 10_000_000_000
+    pick_timeout_ns: int = 12_000_000_000
+    place_timeout_ns: int = 12_000_000_000
+    retreat_timeout_ns: int = 5_000_000_000
+    verify_timeout_ns: int = 3_000_000_000
+    stopped_max_ns: int = 60_000_000_000
+
+
+@dataclass(frozen=True)
+class SeenPart:
+    object_id: int
+    position_m: Position
+    confidence: float
+    height_m: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    capture_ns: int
+    parts: tuple[SeenPart, ...]
+
+
+@dataclass(frozen=True)
+class PolicyReport:
+    task_id: int
+    done: bool
+    failed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class View:
+    """What the agent sees in one look. None: nothing fresh."""
+
+    scene: Scene | None
+    policy: PolicyReport | None
+    holding: bool | None
+    may_move: bool
+
+
+@dataclass(frozen=True)
+class Execution:
+    task: Task
+    stage: Stage
+    stage_since_ns: int
+    attempt: int = 1
+    target: SeenPart | None = None
+    place_m: Position | None = None
+    reason: FailReason = FailReason.NONE  # of the last attempt that failed
+    detail: str = ""
+    stopped_since_ns: int | None = None
+    missed: tuple[int, ...] = ()  # objects that an attempt failed on: others come first
+
+    def enter(self, stage: Stage, now_ns: int) -> "Execution":
+        return replace(self, stage=stage, stage_since_ns=now_ns)
+
+    def time_in_stage_ns(self, now_ns: int) -> int:
+        return now_ns - self.stage_since_ns
+
+
+def begin(task: Task, now_ns: int) -> Execution:
+    return Execution(task, Stage.OBSERVE, now_ns, attempt=task.attempts + 1)
+
+
+def advance(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    """One look: the same execution, or the next stage of it."""
+    if run.stage.is_final:
+        return run
+    if not view.may_move:
+        return _stopped(run, now_ns, rules)
+    if run.stopped_since_ns is not None:
+        return _resumed(run, view, now_ns)
+    match run.stage:
+        case Stage.OBSERVE:
+            return _observe(run, view, now_ns, rules)
+        case Stage.PICK:
+            return _pick(run, view, now_ns, rules)
+        case Stage.PLACE:
+            return _place(run, view, now_ns, rules)
+        case Stage.RETREAT:
+            return _retreat(run, view, now_ns, rules)
+        case Stage.VERIFY:
+            return _verify(run, view, now_ns, rules)
+        case Stage.DONE | Stage.FAILED:
+            return run
+
+
+def _stopped(run: Execution, now_ns: int, rules: Rules) -> Execution:
+    """A stop suspends the task. One that lasts gives it up, so that a queue cannot hang on it."""
+    if run.stopped_since_ns is None:
+        return replace(run, stopped_since_ns=now_ns)
+    if now_ns - run.stopped_since_ns < rules.stopped_max_ns:
+        return run
+    stopped = replace(run, reason=FailReason.STOPPED, detail="stopped for too long")
+    return stopped.enter(Stage.FAILED, now_ns)
+
+
+def _resumed(run: Execution, view: View, now_ns: int) -> Execution:
+    """After a stop the world may have changed: look again, unless the part is in the gripper."""
+    resumed = replace(run, stopped_since_ns=None)
+    if view.holding and run.target is not None and run.place_m is not None:
+        return resumed.enter(Stage.PLACE, now_ns)
+    return replace(resumed.enter(Stage.OBSERVE, now_ns), target=None, place_m=None)
+
+
+def _observe(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    scene = _scene_since(run, view)
+    late = run.time_in_stage_ns(now_ns) > rules.observe_timeout_ns
+    if scene is None:
+        return _retry(run, now_ns, rules, FailReason.NO_PART_SEEN, "no scene") if late else run
+    target = choose_target(run, scene, rules)
+    if target is None:
+        asked = run.task.object_id is not None
+        reason = FailReason.OBJECT_NOT_SEEN if asked else FailReason.NO_PART_SEEN
+        return _retry(run, now_ns, rules, reason) if late else run
+    place_m = choose_place(scene, target, rules)
+    if place_m is None:
+        return _retry(run, now_ns, rules, FailReason.TRAY_FULL) if late else run
+    return replace(run, target=target, place_m=place_m).enter(Stage.PICK, now_ns)
+
+
+def _pick(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    if view.holding:
+        return run.enter(Stage.PLACE, now_ns)
+    failed = _policy_failure(run, view)
+    if failed is not None:
+        return _retry(run, now_ns, rules, FailReason.GRASP_MISSED, failed)
+    if run.time_in_stage_ns(now_ns) > rules.pick_timeout_ns:
+        return _retry(run, now_ns, rules, FailReason.PICK_TIMEOUT)
+    return run
+
+
+def _place(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    policy = view.policy
+    if policy is not None and policy.task_id == run.task.task_id and policy.done:
+        return run.enter(Stage.RETREAT, now_ns)
+    if view.holding is False:
+        # Released where it should be, or lost on the way: the picture after the retreat tells.
+        return run.enter(Stage.RETREAT, now_ns)
+    failed = _policy_failure(run, view)
+    if failed is not None:
+        return _retry(run, now_ns, rules, FailReason.POLICY_FAILED, failed)
+    if run.time_in_stage_ns(now_ns) > rules.place_timeout_ns:
+        return _retry(run, now_ns, rules, FailReason.PLACE_TIMEOUT)
+    return run
+
+
+def _retreat(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    policy = view.policy
+    done = policy is not None and policy.task_id == run.task.task_id and policy.done
+    if done or run.time_in_stage_ns(now_ns) > rules.retreat_timeout_ns:
+        return run.enter(Stage.VERIFY, now_ns)
+    return run
+
+
+def _verify(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
+    scene = _scene_since(run, view)
+    empty = view.holding is False
+    if scene is not None and empty and _is_placed(run, scene, rules):
+        return run.enter(Stage.DONE, now_ns)
+    if run.time_in_stage_ns(now_ns) > rules.verify_timeout_ns:
+        return _retry(run, now_ns, rules, FailReason.PLACE_NOT_SEEN)
+    return run
+
+
+def _scene_since(run: Execution, view: View) -> Scene | None:
+    """Only pictures taken in this stage count; an older one shows the cell before the arm moved."""
+    scene = view.scene
+    return scene if scene is not None and scene.capture_ns >= run.stage_since_ns else None
+
+
+def _policy_failure(run: Execution, view: View) -> str | None:
+    policy = view.policy
+    if policy is None or policy.task_id != run.task.task_id or not policy.failed:
+        return None
+    return policy.reason
+
+
+def _retry(
+    run: Execution, now_ns: int, rules: Rules, reason: FailReason, detail: str = ""
+) -> Execution:
+    failed = replace(run, reason=reason, detail=detail)
+    if run.attempt >= rules.attempts_max:
+        return failed.enter(Stage.FAILED, now_ns)
+    missed = run.missed if run.target is None else (*run.missed, run.target.object_id)
+    again = replace(failed, attempt=run.attempt + 1, target=None, place_m=None, missed=missed)
+    return again.enter(Stage.OBSERVE, now_ns)
+
+
+def choose_target(run: Execution, scene: Scene, rules: Rules) -> SeenPart | None:
+    """The part that was asked for, else the surest in the bin; those missed before come last."""
+    candidates = [
+        part
+        for part in scene.parts
+        if part.confidence >= rules.confidence_min
+        and rules.pick.holds(part.position_m, rules.area_margin_m)
+        and run.task.object_id in {None, part.object_id}
+    ]
+    if not candidates:
+        return None
+    return min(
+        candidates, key=lambda p: (p.object_id in run.missed, -round(p.confidence, 1), p.object_id)
+    )
+
+
+def choose_place(scene: Scene, target: SeenPart, rules: Rules) -> Position | None:
+    """The middle of the first place in the tray that no part is near; None when it is full."""
+    taken = [p.position_m for p in scene.parts if rules.place.holds(p.position_m, 0.05)]
+    for x, y in place_grid(rules):
+        if all(hypot(x - p[0], y - p[1]) > rules.slot_m * 0.9 for p in taken):
+            return (x, y, target.position_m[2])
+    return None
+
+
+def place_grid(rules: Rules) -> Sequence[tuple[float, float]]:
+    """Places from the middle outwards: the middle is where the arm is surest."""
+    (cx, cy), (width, depth) = rules.place.center_m, rules.place.inner_m
+    columns = _offsets(width, rules.slot_m)
+    rows = _offsets(depth, rules.slot_m)
+    grid = [(cx + dx, cy + dy) for dx in columns for dy in rows]
+    return sorted(grid, key=lambda point: (round(hypot(point[0] - cx, point[1] - cy), 4), point))
+
+
+def _offsets(length_m: float, slot_m: float) -> list[float]:
+    count = max(1, int(length_m / slot_m))
+    first = -(count - 1) * slot_m / 2
+    return [first + index * slot_m for index in range(count)]
+
+
+def _is_placed(run: Execution, scene: Scene, rules: Rules) -> bool:
+    """`choose_place` took a spot that no part was near, so one that is there now was brought."""
+    if run.place_m is None:
+        return False
+    x, y, _ = run.place_m
+    return any(
+        hypot(part.position_m[0] - x, part.position_m[1] - y) <= rules.verify_radius_m
+        for part in scene.parts
+    )
