@@ -1,0 +1,57 @@
+# Bare `make` lists the targets. Every target installs what it needs first (bootstrap.sh).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PATH := $(HOME)/.cargo/bin:$(PATH)
+export PATH
+
+FACILITY ?= osaka
+HARDWARE ?= sim_x86
+STORE ?= embedded
+JOBS ?= 2
+
+.PHONY: help setup setup-test run test test-python test-rust test-slow fmt lint bench drill docs summary clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## install and build what `make run` needs
+	@./bootstrap.sh run
+
+setup-test:
+	@./bootstrap.sh test
+
+run: setup ## one robot at work in its simulated cell; the page's address is printed; Ctrl-C ends it
+	@exec $(BIN)/bedplate run --facility $(FACILITY) --hardware $(HARDWARE) --store $(STORE) $(ARGS)
+
+test: setup-test test-rust test-python ## lint, types, import rules, unit, flow, Rust, browser
+
+test-rust:
+	cd runtime/controld && cargo test --locked --workspace --exclude python --quiet
+
+test-python:
+	$(BIN)/python -m pytest -n $(JOBS) -q -rs
+
+test-slow: setup-test ## the long proofs: whole fault matrices, an offline hour, 200 tasks
+	$(BIN)/python -m pytest -n $(JOBS) -q -rs -m slow
+
+fmt: setup-test ## format Python and Rust
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && cd runtime/controld && cargo fmt --all
+
+lint: setup-test ## what the linters say, without the tests
+	$(BIN)/python -m pytest -q tests/test_lint.py && cd runtime/controld && cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: setup-test ## speeds and sizes as JSON, peers beside them in the same run
+	$(BIN)/bedplate bench $(ARGS)
+
+drill: setup ## the deployment criteria, each with a verdict: make drill NAME=offline_hour
+	$(BIN)/bedplate drill run $(or $(NAME),all)
+
+docs: setup-test ## regenerate docs/config.md and the JSON Schema
+	$(BIN)/bedplate config schema --write
+
+summary: setup ## the resolved configuration, with the file each value came from
+	$(BIN)/bedplate config show --facility $(FACILITY) --hardware $(HARDWARE)
+
+clean: ## remove what was built and what robots left behind (var/)
+	rm -rf .venv var runtime/controld/target runtime/shm/_native*.so
