@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from conf.schema import Config
+
 Vec2 = tuple[float, float]
 Vec3 = tuple[float, float, float]
 Array = NDArray[np.float64]
@@ -108,3 +110,20 @@ def intrinsics(fovy_deg: float, size: tuple[int, int]) -> Array:
     width, height = size
     focal = height / 2 / np.tan(np.radians(fovy_deg) / 2)
     return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def layout_of(config: Config) -> CellLayout:
+    """The cell that a robot's profile describes."""
+    robot, facility = config.robot, config.facility
+    return CellLayout(
+        floor_z_m=facility.floor_z_m,
+        bin=Tub(robot.pick.center_m, robot.pick.inner_m, robot.pick.wall_height_m),
+        tray=Tub(robot.place.center_m, robot.place.inner_m, robot.place.wall_height_m),
+        walkway=Rectangle(facility.walkway_min_m, facility.walkway_max_m),
+        cameras={
+            name: CameraMount(
+                mount.pos_m, mount.look_at_m, mount.fovy_deg, mount.up, mount.baseline_m
+            )
+            for name, mount in robot.cameras.items()
+        },
+    )

@@ -61,6 +61,7 @@ class Scene:
         meshes: Meshes | str = Meshes.COLLISION,
         layout: CellLayout | None = None,
         clutter: bool = False,
+        home_rad: tuple[float, ...] | None = None,
     ) -> None:
         self.arm, self.style = Arm(arm), Style(style)
         self.spec = CellSpec(
@@ -73,7 +74,7 @@ class Scene:
         )
         self.model = build_cell(self.spec)
         self.joints = len(ARMS[self.arm].home_rad)
-        self.home_rad = np.array(ARMS[self.arm].home_rad)
+        self.home_rad = np.array(home_rad or ARMS[self.arm].home_rad, dtype=np.float64)
         self._tip = self.model.site(TOOL_SITE).id
         self._stiffness = np.array(ARMS[self.arm].stiffness_nm_rad, dtype=np.float64)
         self._damping = np.array(ARMS[self.arm].damping_nms_rad, dtype=np.float64)
@@ -152,7 +153,7 @@ class Scene:
         qd_rad_s: Array | None = None,
         tau_ff_nm: Array | None = None,
     ) -> None:
-        """What the drives follow from now on; with no feed-forward torque, gravity is compensated."""
+        """What the drives follow from now on; without a feed-forward, gravity is compensated."""
         self._q_des = np.array(q_rad, dtype=np.float64)
         self._qd_des = (
             np.zeros(self.joints) if qd_rad_s is None else np.array(qd_rad_s, dtype=np.float64)
