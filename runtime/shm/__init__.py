@@ -1,4 +1,4 @@
-"""Shared memory between the robot's processes: one file per topic, one writer per file, the newest record for everyone.
+"""Shared memory between the robot's processes: a file per topic, one writer, any number of readers.
 
 A record is a NumPy structured scalar whose type comes from the same declaration as the control
 process's own (runtime/controld/layout). Reads are whole copies: nothing a reader does can disturb
@@ -55,12 +55,14 @@ CHALLENGE_KEY: int = _native.CHALLENGE_KEY
 
 if enums.LAYOUT_HASH != LAYOUT_HASH:
     raise ImportError(
-        f"runtime/shm/enums.py was made from layout {enums.LAYOUT_HASH[:12]}, the compiled module from "
-        f"{LAYOUT_HASH[:12]}: records would be misread; run runtime/controld/build.sh"
+        f"runtime/shm/enums.py was made from layout {enums.LAYOUT_HASH[:12]}, the compiled module "
+        f"from {LAYOUT_HASH[:12]}: records would be misread; run runtime/controld/build.sh"
     )
 
 
-def _dtype(fields: list[tuple[str, str, list[int], int, str | None]], size: int) -> np.dtype[np.void]:
+def _dtype(
+    fields: list[tuple[str, str, list[int], int, str | None]], size: int
+) -> np.dtype[np.void]:
     shown = [field for field in fields if not field[0].startswith("_")]
     return np.dtype(
         {
@@ -94,8 +96,8 @@ class Writer:
         """A zeroed record to fill."""
         return np.zeros((), self.dtype)
 
-    def write(self, record: np.void | NDArray[np.void] | None = None, **fields: Any) -> int:  # noqa: ANN401
-        """Writes a record, or one made of the given fields; `seq` 0 becomes the next. Returns it."""
+    def write(self, record: np.void | NDArray[np.void] | None = None, **fields: Any) -> int:
+        """Writes a record, or one of the given fields; `seq` 0 becomes the next. Returns it."""
         if record is None:
             record = self.new()
         elif record.dtype != self.dtype:
@@ -115,7 +117,7 @@ class Reader:
         self._native = _native.Reader(directory, topic)
 
     def latest(self) -> np.void | None:
-        """A copy of the newest sound record; None when there is none, or it holds values no enum has."""
+        """A copy of the newest record; None when there is none, or an enum field makes no sense."""
         data = self._native.latest()
         return None if data is None else np.frombuffer(data, self.dtype)[0]
 
@@ -127,7 +129,7 @@ class Histogram:
     upper_us: NDArray[np.float64]
     counts: NDArray[np.uint64]
 
-    def __iter__(self) -> Any:  # noqa: ANN401
+    def __iter__(self) -> Any:
         return iter((self.upper_us, self.counts))
 
     def quantile_us(self, ratio: float) -> float:
@@ -158,7 +160,7 @@ class StateReader:
         return self._native.epoch()
 
     def frames(self, since_cycle: int = 0) -> NDArray[np.void]:
-        """Every cycle after the given one that the ring still holds (about two seconds), oldest first."""
+        """Every cycle after the given one that the ring still holds, oldest first: about 2 s."""
         return np.frombuffer(self._native.frames(since_cycle), self.dtype)
 
     def ledger(self) -> list[np.void]:
@@ -196,7 +198,7 @@ class ImageWriter:
         """Writes one picture and returns its sequence number."""
         if array.shape != self.shape or array.dtype != self.dtype:
             raise TypeError(
-                f"the picture is {array.dtype}{array.shape}, the topic's is {self.dtype}{self.shape}"
+                f"the picture is {array.dtype}{array.shape}, the topic's {self.dtype}{self.shape}"
             )
         return self._native.write(memoryview(np.ascontiguousarray(array)).cast("B"), capture_ns)
 
@@ -238,7 +240,7 @@ class Shm:
     @overload
     def reader(self, topic: str) -> Reader: ...
     def reader(self, topic: str) -> Reader | StateReader:
-        """The reader of a topic; the control process's own has more to tell than its newest record."""
+        """The reader of a topic; the state's has more to tell than its newest record."""
         return StateReader(self.directory) if topic == "state" else Reader(self.directory, topic)
 
     def state_reader(self) -> StateReader:

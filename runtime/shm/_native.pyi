@@ -1,10 +1,13 @@
 """The compiled module of runtime/controld/python; built by runtime/controld/build.sh."""
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from os import PathLike
+from typing import TypeAlias
 
-type _Path = str | PathLike[str]
-type _Field = tuple[str, str, list[int], int, str | None]
+from typing_extensions import Buffer
+
+_Path: TypeAlias = str | PathLike[str]
+_Field: TypeAlias = tuple[str, str, list[int], int, str | None]
 
 LAYOUT_HASH: str
 RECORDS: list[tuple[str, list[str], int, list[_Field]]]
@@ -43,3 +46,16 @@ class ImageReader:
     def shape(self) -> tuple[str, list[int]] | None: ...
     def sequence(self) -> int: ...
     def latest_into(self, out: Buffer) -> tuple[int, int] | None: ...
+
+class dynamics:
+    class RobotModel:
+        def __init__(self, control: bytes) -> None: ...
+        @property
+        def joints(self) -> int: ...
+        def inverse_dynamics(
+            self, q: Sequence[float], qd: Sequence[float], qdd: Sequence[float]
+        ) -> list[float]: ...
+        def mass_matrix(self, q: Sequence[float]) -> list[list[float]]: ...
+        def forward_kinematics(self, q: Sequence[float]) -> tuple[list[float], list[float]]: ...
+        def jacobian(self, q: Sequence[float]) -> list[list[float]]: ...
+        def sphere_positions(self, q: Sequence[float]) -> list[tuple[list[float], float]]: ...

@@ -1,4 +1,4 @@
-"""The closed sets that messages speak in. Made from runtime/controld/layout by build.sh; not edited by hand."""
+"""The closed sets that messages speak in; made from runtime/controld/layout by build.sh."""
 
 from enum import IntEnum, IntFlag
 

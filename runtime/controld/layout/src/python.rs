@@ -5,7 +5,7 @@ use crate::{ENUMS, layout_hash_hex};
 #[must_use]
 pub fn enums_source() -> String {
     let mut text = String::from(
-        "\"\"\"The closed sets that messages speak in. Made from runtime/controld/layout by build.sh; not edited by hand.\"\"\"\n\n\
+        "\"\"\"The closed sets that messages speak in; made from runtime/controld/layout by build.sh.\"\"\"\n\n\
          from enum import IntEnum, IntFlag\n",
     );
     for table in ENUMS {
@@ -17,4 +17,14 @@ pub fn enums_source() -> String {
     }
     text.push_str(&format!("\n\nLAYOUT_HASH = \"{}\"\n", layout_hash_hex()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_checked_in_python_enums_are_those_of_this_layout() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shm/enums.py");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text == super::enums_source(), "runtime/shm/enums.py is not of this layout: run runtime/controld/build.sh");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Records cross as bytes; `runtime/shm/__init__.py` gives them their NumPy types from the tables exported here.
 
+mod dynamics;
 mod images;
 mod slots;
 mod state;
@@ -50,6 +51,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ENUMS", ENUMS.iter().map(|e| (e.name, e.values.to_vec())).collect::<Vec<_>>())?;
     m.add("BUCKET_UPPER_NS", bucket_bounds())?;
     m.add("CHALLENGE_KEY", layout::CHALLENGE_KEY)?;
+    dynamics::add_to(m)?;
     m.add_class::<slots::Writer>()?;
     m.add_class::<slots::Reader>()?;
     m.add_class::<state::StateReader>()?;
