@@ -9,7 +9,7 @@ Each carries the config hash and the Artifact name, so that any row leads back t
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from conf.schema import Config
 
@@ -20,14 +20,13 @@ __all__ = [
     "CohortSnapshot",
     "ConfidenceInterval",
     "Config",
-    "FrameRecord",
     "GroupOutcome",
+    "Priority",
     "RolloutDecision",
     "RolloutVerdict",
     "SchedulingObtained",
     "Severity",
     "TelemetryFrame",
-    "TelemetryKind",
 ]
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,9 +37,11 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Severity(StrEnum):
+    """How urgent an event is; decides when it is on disk and what a full spool drops first."""
+
     INFO = "info"
     WARNING = "warning"
-    CRITICAL = "critical"
+    CRITICAL = "critical"  # needs a person; on disk at once, dropped last
 
 
 class Record(BaseModel):
@@ -104,31 +105,29 @@ class BootReport(Record):
     booted_at: AwareDatetime
 
 
-class TelemetryKind(StrEnum):
+class Priority(StrEnum):
+    """What a robot's full spool keeps longest, in this order."""
+
     ALERT = "alert"
     EVENT = "event"
     METRIC = "metric"
 
 
-class FrameRecord(Part):
-    """One record of a robot as it left the spool."""
-
-    sequence: Count
-    kind: TelemetryKind
-    measurement: Name
-    wall_ns: Nanoseconds  # unique per robot and measurement, fixed at the durable commit
-    severity: Severity
-    fields: dict[str, JsonValue]
-
-
 class TelemetryFrame(Record):
-    """What a robot sends in one message: records that are already durable on it."""
+    """What a robot sends in one message: points that are already durable on it.
+
+    Lines are line protocol made on the robot, one for each sequence number in `ranges`, in order.
+    """
 
     robot_id: Name
     site: Name
     hardware: Name
+    epoch: Count  # which spool of that robot: a new one counts from 1 again
+    priority: Priority
     replayed: bool  # sent again, or late after an outage: fires no alert, overwrites no live value
-    records: tuple[FrameRecord, ...]
+    ranges: tuple[tuple[int, int], ...]
+    thinned: tuple[tuple[int, int], ...]  # numbers given up on the robot, to be booked
+    lines: tuple[bytes, ...]
 
 
 class ConfidenceInterval(Part):

@@ -18,29 +18,16 @@ from typing import Protocol, assert_never
 
 import orjson
 
+from records import Priority, Severity
 from runtime.hal.clock import Clock
+
+__all__ = ["Priority", "Record", "RecordKind", "Severity", "TelemetryClient", "Value"]
 
 Value = float | int | bool | str
 
 BACKLOG_RECORDS = 256  # the kernel queues as few as ten datagrams; a burst waits here
 DATAGRAM_MAX_BYTES = 16_384
 BARRIER_REPLY = b"durable"
-
-
-class Severity(StrEnum):
-    """How urgent an event is; decides when it is committed and what a full spool drops first."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ALERT = "alert"  # needs a person; on disk at once, dropped last
-
-
-class Priority(StrEnum):
-    """What a full spool keeps longest, in this order."""
-
-    ALERT = "alert"
-    EVENT = "event"
-    METRIC = "metric"
 
 
 class RecordKind(StrEnum):
@@ -102,7 +89,7 @@ class TelemetryClient:
         return True
 
     def barrier(self, timeout_ns: int = 2_000_000_000) -> bool:
-        """Waits until everything handed in so far is on the robot's disk; false: not known to be."""
+        """Waits until all that was handed in is on the robot's disk; false: not known to be."""
         return self.flush() and self.sink.barrier(timeout_ns)
 
     def close(self) -> None:
@@ -297,6 +284,6 @@ def priority_of(record: Record) -> Priority:
         case RecordKind.METRIC:
             return Priority.METRIC
         case RecordKind.EVENT:
-            return Priority.ALERT if record.severity is Severity.ALERT else Priority.EVENT
+            return Priority.ALERT if record.severity is Severity.CRITICAL else Priority.EVENT
         case _:
             assert_never(record.kind)

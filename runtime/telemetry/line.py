@@ -1,0 +1,197 @@
+"""InfluxDB line protocol, as all its versions read it.
+
+Numbers become floats, always: a database fixes the type of a field at its first point, and a
+reading that is `0` now and `0.5` later would otherwise be refused for ever. Only the sequence
+number and the spool's epoch are integers. Line ends inside texts are shown as a symbol, so that a
+frame can be cut into lines by its bytes alone.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runtime.telemetry.client import Value
+
+RESERVED_FIELDS = frozenset({"time", "seq", "epoch", "robot", "site", "hardware", "version"})
+FLOAT_MAX = 1.7e308
+TIMESTAMP_MAX = 2**63 - 1
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
+_NAME_ESCAPE = re.compile(r"([,= ])")
+_TEXT_ESCAPE = re.compile(r'(["\\])')
+
+
+class LineError(ValueError):
+    """A line that is not line protocol: what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Point:
+    measurement: str
+    tags: dict[str, str]
+    fields: dict[str, Value]
+    time_ns: int
+
+
+def clean_text(text: str) -> str:
+    """A text value without characters that would cut a line in two."""
+    return _CONTROL.sub(_shown, text)
+
+
+def clean_name(name: str) -> str:
+    """A measurement, tag or field name; a backslash at its end would swallow the separator."""
+    return _CONTROL.sub("_", name).replace("\\", "/").replace('"', "'") or "_"
+
+
+def _shown(match: re.Match[str]) -> str:
+    return "\u2424" if match.group() in "\n\r" else "\ufffd"
+
+
+def _escape_name(name: str) -> str:
+    return _NAME_ESCAPE.sub(r"\\\1", clean_name(name))
+
+
+def encode_tags(tags: Mapping[str, str]) -> bytes:
+    """The tag part, sorted as databases like it; every tag must have a value."""
+    parts = [f"{_escape_name(key)}={_escape_name(value)}" for key, value in sorted(tags.items())]
+    return ",".join(parts).encode()
+
+
+def encode_value(value: Value) -> str | None:
+    """None for what no database can hold, which then is simply missing."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + _TEXT_ESCAPE.sub(r"\\\1", clean_text(value)) + '"'
+    if not -FLOAT_MAX < value < FLOAT_MAX:
+        return None
+    return repr(float(value))
+
+
+def encode_line(
+    measurement: str,
+    tagset: bytes,
+    fields: Mapping[str, Value],
+    *,
+    seq: int,
+    epoch: int,
+    time_ns: int,
+) -> bytes:
+    """One point without its line end; `tagset` comes from `encode_tags`."""
+    parts = [f"epoch={epoch}i", f"seq={seq}i"]
+    for key, value in fields.items():
+        encoded = encode_value(value)
+        if encoded is None:
+            continue
+        name = f"{key}_" if key in RESERVED_FIELDS else key
+        parts.append(f"{_escape_name(name)}={encoded}")
+    head = _escape_name(measurement).encode()
+    return b"%s,%s %s %d" % (head, tagset, ",".join(parts).encode(), time_ns)
+
+
+def line_pattern(tagset: bytes) -> re.Pattern[bytes]:
+    """What every line of one robot's frame looks like, so that ingest need not parse it."""
+    name = rb"(?:[^\\,= \n\r]|\\[,= ])+"
+    return re.compile(rb"(?P<measurement>%s),%s [^\n\r]+ \d{1,19}" % (name, re.escape(tagset)))
+
+
+def decode_line(line: bytes) -> Point:
+    """One line back into a point; refuses what a database would."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise LineError(f"not UTF-8 at byte {error.start}") from error
+    series, rest = _split_once(text, " ", "the fields")
+    fields_text, time_text = _split_fields(rest)
+    names = _split(series, ",")
+    tags = dict(_pair(item, "tag") for item in names[1:])
+    fields = _decode_fields(fields_text)
+    if not fields:
+        raise LineError("a point needs at least one field")
+    return Point(_unescape(names[0]), tags, fields, _decode_time(time_text))
+
+
+def _decode_time(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,19}", text):
+        raise LineError(f"timestamp must be whole nanoseconds, got {text!r:.40}")
+    time_ns = int(text)
+    if abs(time_ns) > TIMESTAMP_MAX:
+        raise LineError(f"timestamp {time_ns} does not fit 64 bits")
+    return time_ns
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at separators that no backslash precedes."""
+    return re.split(rf"(?<!\\){re.escape(separator)}", text)
+
+
+def _split_once(text: str, separator: str, wanted: str) -> tuple[str, str]:
+    parts = re.split(rf"(?<!\\){re.escape(separator)}", text, maxsplit=1)
+    if len(parts) != 2 or not parts[0]:
+        raise LineError(f"the line ends before {wanted}")
+    return parts[0], parts[1]
+
+
+def _split_fields(text: str) -> tuple[str, str]:
+    """Fields end at the first space outside a quoted text."""
+    quoted = False
+    at = 0
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            at += 2
+            continue
+        if character == '"':
+            quoted = not quoted
+        elif character == " " and not quoted:
+            return text[:at], text[at + 1 :]
+        at += 1
+    raise LineError("the line ends before the timestamp")
+
+
+_FIELD = re.compile(
+    r'(?P<key>(?:[^\\,= "]|\\[,= ])+)='
+    r'(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<integer>-?\d+)i|(?P<truth>true|false|t|f|T|F)'
+    r"|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))(?:,|$)"
+)
+
+
+def _decode_fields(text: str) -> dict[str, Value]:
+    fields: dict[str, Value] = {}
+    at = 0
+    while at < len(text):
+        match = _FIELD.match(text, at)
+        if match is None:
+            raise LineError(f"no field at {text[at : at + 30]!r}")
+        fields[_unescape(match["key"])] = _field_value(match)
+        at = match.end()
+    if text.endswith(",") and not text.endswith('",'):
+        raise LineError("a comma without a field after it")
+    return fields
+
+
+def _field_value(match: re.Match[str]) -> Value:
+    if match["text"] is not None:
+        return re.sub(r'\\(["\\])', r"\1", match["text"])
+    if match["integer"] is not None:
+        value = int(match["integer"])
+        if abs(value) > TIMESTAMP_MAX:
+            raise LineError(f"integer {value} does not fit 64 bits")
+        return value
+    if match["truth"] is not None:
+        return match["truth"][0] in "tT"
+    number = float(match["number"])
+    if not -FLOAT_MAX < number < FLOAT_MAX:
+        raise LineError(f"number {match['number']} does not fit 64 bits")
+    return number
+
+
+def _pair(text: str, what: str) -> tuple[str, str]:
+    parts = _split(text, "=")
+    if len(parts) != 2 or not parts[0] or not parts[1]:
+        raise LineError(f"a {what} is key=value, got {text!r:.40}")
+    return _unescape(parts[0]), _unescape(parts[1])
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([,= ])", r"\1", text)

@@ -1,0 +1,328 @@
+"""The durable queue between the robot and the fleet: nothing is published that is not on disk.
+
+One SQLite file in WAL mode with `synchronous=FULL`: a commit that returned survives a power cut.
+Alerts, events and metrics have a table each, so that each is dropped by its own rule and freed
+pages are whole. A record gets its sequence number, its tags and its timestamp at the commit; sent
+twice it is the same point. The file, its log and its ballast stay below the cap at every instant.
+"""
+
+import contextlib
+import sqlite3
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime.telemetry import thinning
+from runtime.telemetry.client import Priority, Record, RecordKind, priority_of
+from runtime.telemetry.line import encode_line
+from runtime.telemetry.ranges import Range, SeqSet, fold
+from runtime.telemetry.spool_file import (
+    PAGE_BYTES,
+    SpoolLimits,
+    SpoolState,
+    connect,
+    is_full,
+    load,
+    save,
+    transaction,
+    translated,
+)
+from runtime.telemetry.stamp import Instant
+
+BLOCK_ROWS = 64  # metrics are thinned and counted in blocks, so that whole pages come free
+THIN_PAGES = 64  # given up at a time: small, so that no commit waits long
+EVENT_MEASUREMENT = "event"
+
+
+@dataclass
+class Commit:
+    """What one commit did: sequence numbers given, and records given up for lack of room."""
+
+    ranges: dict[Priority, list[int]]
+    dropped: dict[Priority, int]
+    clock_back_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How full the spool is, and what has become of all it ever held."""
+
+    records: Mapping[Priority, int]
+    used_bytes: int
+    max_bytes: int
+    committed: int
+    counters: Mapping[str, int]
+    durable: bool
+    disk_full: bool
+
+    @property
+    def used_ratio(self) -> float:
+        return self.used_bytes / self.max_bytes
+
+
+class Spool:
+    """One writer; every method may be called from any thread of that process."""
+
+    def __init__(
+        self, path: Path | None, *, limits: SpoolLimits, tagset: bytes, new_epoch: int
+    ) -> None:
+        """`path` None keeps the records in memory: what is left when the disk cannot be written."""
+        self.path = path
+        self.limits = limits
+        self.disk_full = False
+        self._tagset = tagset
+        self._lock = threading.RLock()
+        with translated(path):
+            self._db = connect(path, limits)
+            try:
+                self._state, self.counters = load(self._db, new_epoch)
+                self._count = {p: self._count_rows(p) for p in Priority}
+            except BaseException:
+                self._db.close()
+                raise
+        self.ballast = thinning.Ballast(path, limits.ballast_bytes)
+        self.ballast.restore()
+
+    @property
+    def epoch(self) -> int:
+        return self._state.epoch
+
+    @property
+    def head(self) -> int:
+        """The last sequence number given."""
+        return self._state.next_seq - 1
+
+    def commit(self, records: Sequence[Record], now: Instant) -> Commit:
+        """Durable when it returns. A full disk takes alerts, then events, then metrics."""
+        with self._lock, translated(self.path):
+            self._keep_below_cap()
+            try:
+                done = self._insert(records, now)
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                done = self._insert_what_fits(records, now)
+            else:
+                self.disk_full = self.disk_full and not self.ballast.restore()
+            return done
+
+    def take(
+        self, priority: Priority, first: int, last: int, *, rows: int, size: int
+    ) -> list[tuple[int, bytes]]:
+        """The oldest records between two sequence numbers, at most so many rows and bytes."""
+        taken: list[tuple[int, bytes]] = []
+        damaged: list[int] = []
+        with self._lock, translated(self.path):
+            query = f"SELECT * FROM {priority} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+            room = size
+            for seq, crc, line in self._db.execute(query, (first, last, rows)):
+                room -= len(line) + 1
+                if room < 0 and taken:
+                    break
+                if zlib.crc32(line) != crc:
+                    damaged.append(seq)
+                    continue
+                taken.append((seq, line))
+            if damaged:
+                self._book_damaged(priority, damaged)
+                return self.take(priority, first, last, rows=rows, size=size)
+        return taken
+
+    def span(self, priority: Priority) -> Range | None:
+        """First and last sequence number held."""
+        with self._lock, translated(self.path):
+            query = f"SELECT min(seq), max(seq) FROM {priority}"
+            first, last = self._db.execute(query).fetchone()
+            return None if first is None else (first, last)
+
+    def thinned(self, most: int) -> tuple[Range, ...]:
+        """Sequence numbers given up that the fleet has not booked yet."""
+        with self._lock, translated(self.path):
+            rows = self._db.execute(
+                "SELECT first, last FROM thinned ORDER BY first LIMIT ?", (most,)
+            )
+            return tuple((first, last) for first, last in rows)
+
+    def settle(
+        self, *, stored: Sequence[Range], refused: Sequence[Range], thinned: Sequence[Range]
+    ) -> int:
+        """Forget what the fleet has settled; returns how many records left the spool."""
+        with self._lock, translated(self.path), transaction(self._db):
+            gone = sum(self._delete(first, last) for first, last in stored)
+            bad = sum(self._delete(first, last) for first, last in refused)
+            for first, last in thinned:
+                thinning.forget(self._db, first, last)
+            self._add_counts({"settled_stored": gone, "settled_refused": bad})
+            save(self._db, self._state, self.counters)
+        return gone + bad
+
+    def pending(self, most: int) -> tuple[Range, ...]:
+        """What is still here; metrics by block, more than `most` ranges joined: never too few."""
+        held = SeqSet()
+        with self._lock, translated(self.path):
+            for first, last in self._db.execute("SELECT first, last FROM block"):
+                held.add(first, last)
+            for priority in (Priority.ALERT, Priority.EVENT):
+                query = f"SELECT seq FROM {priority} ORDER BY seq"
+                for first, last in fold(row[0] for row in self._db.execute(query)):
+                    held.add(first, last)
+        return thinning.join_nearest(held.ranges(), most)
+
+    def depth(self) -> Depth:
+        with self._lock, translated(self.path):
+            return Depth(
+                records=dict(self._count),
+                used_bytes=self._used_pages() * PAGE_BYTES,
+                max_bytes=self.limits.max_pages * PAGE_BYTES,
+                committed=self.head,
+                counters=dict(self.counters),
+                durable=self.path is not None,
+                disk_full=self.disk_full,
+            )
+
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Counters of things without a sequence number; saved with the next commit."""
+        with self._lock:
+            self._add_counts(counts)
+
+    def close(self) -> None:
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    # The parts of a commit.
+
+    def _insert(self, records: Sequence[Record], now: Instant) -> Commit:
+        state = SpoolState(self.epoch, self._state.next_seq, replace(self._state.stamper))
+        done = Commit({p: [] for p in Priority}, dict.fromkeys(Priority, 0))
+        done.clock_back_ns = state.stamper.observe(now)
+        counters = dict(self.counters)
+        with transaction(self._db):
+            for record in sorted(records, key=lambda item: item.created_ns):
+                done.ranges[priority_of(record)].append(self._insert_one(state, record, now))
+            self._extend_block(done.ranges[Priority.METRIC])
+            if done.clock_back_ns:
+                counters["clock_set_back"] = counters.get("clock_set_back", 0) + 1
+            save(self._db, state, counters)
+        self._state, self.counters = state, counters
+        for priority, given in done.ranges.items():
+            self._count[priority] += len(given)
+        return done
+
+    def _insert_one(self, state: SpoolState, record: Record, now: Instant) -> int:
+        seq = state.next_seq
+        state.next_seq += 1
+        line = encode_line(
+            *_measurement_and_fields(record, self._tagset),
+            seq=seq,
+            epoch=state.epoch,
+            time_ns=state.stamper.stamp(record.created_ns, now),
+        )
+        table = priority_of(record)
+        row = (seq, zlib.crc32(line), line)
+        self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", row)
+        return seq
+
+    def _extend_block(self, given: Sequence[int]) -> None:
+        """Metrics of this commit join the newest block, or begin one."""
+        if not given:
+            return
+        newest = self._db.execute(
+            "SELECT first, rows, level FROM block ORDER BY first DESC LIMIT 1"
+        ).fetchone()
+        if newest is not None and newest[1] < BLOCK_ROWS and newest[2] == 0:
+            query = "UPDATE block SET last = ?, rows = rows + ? WHERE first = ?"
+            self._db.execute(query, (given[-1], len(given), newest[0]))
+        else:
+            row = (given[0], given[-1], len(given))
+            self._db.execute("INSERT INTO block VALUES (?, ?, ?, 0)", row)
+
+    def _insert_what_fits(self, records: Sequence[Record], now: Instant) -> Commit:
+        """The disk or the file is full: make room, then commit by priority and count the rest."""
+        self._make_room()
+        total = Commit({p: [] for p in Priority}, dict.fromkeys(Priority, 0))
+        for priority in (Priority.ALERT, Priority.EVENT, Priority.METRIC):
+            part = [record for record in records if priority_of(record) is priority]
+            if not part:
+                continue
+            try:
+                total.ranges[priority] = self._insert(part, now).ranges[priority]
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                total.dropped[priority] = len(part)
+                self._add_counts({f"dropped_{priority}": len(part)})
+        return total
+
+    def _make_room(self) -> None:
+        self.disk_full = True
+        self.ballast.release()
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        if free < THIN_PAGES:  # pages already free are used again without growing the file
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._thin(THIN_PAGES)
+
+    def _keep_below_cap(self) -> None:
+        over = self._used_pages() - self.limits.max_pages * 9 // 10
+        if over > 0:
+            self._thin(over + min(THIN_PAGES, self.limits.max_pages // 20))
+
+    def _thin(self, pages: int) -> None:
+        """Give up the least important until so many pages are free."""
+        wanted = self._used_pages() - pages
+        while self._used_pages() > wanted:
+            with transaction(self._db):
+                freed = thinning.give_up(self._db)
+                if freed is None:
+                    return
+                priority, rows = freed
+                self._add_counts({f"thinned_{priority}": rows})
+                save(self._db, self._state, self.counters)
+            self._count[priority] -= rows
+
+    def _book_damaged(self, priority: Priority, sequences: Sequence[int]) -> None:
+        """Records whose bytes changed on the disk are given up, by number, and counted."""
+        with transaction(self._db):
+            for seq in sequences:
+                thinning.give_up_rows(self._db, priority, seq, seq)
+            thinning.recount_blocks(self._db, sequences[0], sequences[-1])
+            self._add_counts({"damaged": len(sequences)})
+            save(self._db, self._state, self.counters)
+        self._count[priority] -= len(sequences)
+
+    def _delete(self, first: int, last: int) -> int:
+        gone = 0
+        for priority in Priority:
+            query = f"DELETE FROM {priority} WHERE seq BETWEEN ? AND ?"
+            rows = self._db.execute(query, (first, last)).rowcount
+            self._count[priority] -= rows
+            gone += rows
+        thinning.recount_blocks(self._db, first, last)
+        return gone
+
+    def _add_counts(self, counts: Mapping[str, int]) -> None:
+        for key, value in counts.items():
+            if value:
+                self.counters[key] = self.counters.get(key, 0) + value
+
+    def _used_pages(self) -> int:
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        return pages - self._db.execute("PRAGMA freelist_count").fetchone()[0]
+
+    def _count_rows(self, priority: Priority) -> int:
+        if priority is Priority.METRIC:  # by block: counting rows would read the whole file
+            return self._db.execute("SELECT coalesce(sum(rows), 0) FROM block").fetchone()[0]
+        return self._db.execute(f"SELECT count(*) FROM {priority}").fetchone()[0]
+
+
+def _measurement_and_fields(
+    record: Record, tagset: bytes
+) -> tuple[str, bytes, dict[str, float | int | bool | str]]:
+    match record.kind:
+        case RecordKind.METRIC:
+            name = "metric_event" if record.name == EVENT_MEASUREMENT else record.name
+            return name, tagset, {"source": record.source, **record.fields}
+        case RecordKind.EVENT:
+            own = {"name": record.name, "severity": record.severity.value, "source": record.source}
+            return EVENT_MEASUREMENT, tagset, {**record.fields, **own}
