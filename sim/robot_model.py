@@ -18,6 +18,8 @@ TUBE_RADIUS_M = 0.012
 CUP_LENGTH_M = 0.02
 CUP_RADIUS_M = 0.018
 TOOL_MASS_KG = 0.30
+BRAKE_SOLREF = (0.002, 1.0)
+BRAKE_SOLIMP = (0.9999, 0.9999, 0.001, 0.5, 2.0)
 TOOL_LENGTH_M = TUBE_LENGTH_M + CUP_LENGTH_M
 
 
@@ -177,6 +179,8 @@ def _replace_drives(spec: mujoco.MjSpec, facts: ArmFacts) -> None:
         spec.delete(actuator)
     for index, joint in enumerate(spec.joints):
         joint.armature = facts.armature_kgm2[index]
+        # Closed brakes are dry friction; soft friction would let the arm creep down.
+        joint.solref_friction, joint.solimp_friction = BRAKE_SOLREF, BRAKE_SOLIMP
         kp, kd = facts.stiffness_nm_rad[index], facts.damping_nms_rad[index]
         spec.add_actuator(
             name=f"drive{index + 1}",

@@ -141,7 +141,7 @@ def write_scenario(scenario: Scenario, run: Path) -> None:
 def scene_of(config: Config, scenario: Scenario) -> Scene:
     """The scene of a robot's profile and a scenario: the same in every process that builds it."""
     layout: CellLayout = layout_of(config)
-    scene = Scene(
+    return Scene(
         scenario.seed,
         Arm(config.robot.arm.kind.value),
         scenario.style,
@@ -154,4 +154,3 @@ def scene_of(config: Config, scenario: Scenario) -> Scene:
         clutter=scenario.parts.clutter,
         home_rad=config.robot.home_rad,
     )
-    return scene

@@ -281,6 +281,12 @@ class Scene:
     def park_distractor(self, index: int) -> None:
         self._distractor_walks[index] = None
 
+    def distractor_spot(self, index: int) -> Vec2 | None:
+        """Where a distractor stands now; None when it is away."""
+        walk = self._distractor_walks[index]
+        stance = None if walk is None else stance_at(walk, self.time_s)
+        return None if stance is None else stance.position_m
+
     def _scatter_distractors(self) -> None:
         for index in range(self.spec.distractors):
             if self.rng.random() < 0.5:

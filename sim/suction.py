@@ -43,6 +43,7 @@ class Suction:
         self.held: int | None = None
         self.leak_ratio = 0.0  # 1: the line is open, no pressure at all
         self.stuck_on = False
+        self.evacuate_s = EVACUATE_S
         self._seal: Seal | None = None
         self._steps = 0
 
@@ -56,7 +57,7 @@ class Suction:
         sealed = self.touching
         goal = vacuum * (LINE_PRESSURE_KPA if sealed else OPEN_PRESSURE_KPA)
         goal *= 1.0 - self.leak_ratio
-        constant_s = EVACUATE_S if goal > self.pressure_kpa else VENT_S
+        constant_s = self.evacuate_s if goal > self.pressure_kpa else VENT_S
         self.pressure_kpa += (goal - self.pressure_kpa) * min(1.0, step_s / constant_s)
         if self.held is None:
             if seal is not None and self.pressure_kpa >= GRIP_PRESSURE_KPA:
