@@ -1,8 +1,8 @@
 """What calibration found out about one robot, applied to what its type says.
 
 Encoder angles are what everything on the robot speaks of. A joint whose encoder reads q stands at
-q + offset, so the offset is folded into the model's frames and out of the limits; nothing downstream
-needs to know of it.
+q + offset, so the offset is folded into the frames of the model and out of the limits; nothing
+downstream needs to know of it.
 """
 
 import math

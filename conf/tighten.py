@@ -81,7 +81,7 @@ def _walk_model(
         shape = field_shape(model, name, new)
         if shape is None:
             continue
-        direction = shape.extra.get("safe") if issubclass(model, SafetyModel) else None
+        direction = shape.extra.get("safe")
         if not has(after, (name,)):
             yield from _removed(shape, old, below)
         elif direction is not None:

@@ -105,4 +105,7 @@ class Facility(Model):
     walkway_min_m: tuple[Meters, Meters] = setting("floor area where people walk, lower corner")
     walkway_max_m: tuple[Meters, Meters] = setting("floor area where people walk, upper corner")
     network: Network = setting("the uplink")
-    auto_arm: bool = setting("arm by itself after a healthy start", default=False)
+    auto_arm: bool = setting("arm by itself after a healthy start", safe=Safe.LOWER)
+    auto_duty: Key | None = setting(
+        "skill the robot works on while no task waits; null: it waits", default=None
+    )
