@@ -1,0 +1,112 @@
+"""The line protocol encoder: whatever a process hands in, one line comes out, and means the same."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.telemetry.line import (
+    RESERVED_FIELDS,
+    LineError,
+    clean_name,
+    clean_text,
+    decode_line,
+    encode_line,
+    encode_tags,
+    line_pattern,
+)
+
+TAGS = {"robot": "osaka-01", "site": "osaka", "hardware": "sim_x86", "version": "dev"}
+TAGSET = encode_tags(TAGS)
+
+names = st.text(min_size=1, max_size=20)
+values = st.one_of(
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.text(max_size=60),
+)
+
+
+def line_of(measurement: str, fields: dict, seq: int = 7, time_ns: int = 1_700_000_000) -> bytes:
+    return encode_line(measurement, TAGSET, fields, seq=seq, epoch=3, time_ns=time_ns)
+
+
+def expected(value: object) -> object:
+    if isinstance(value, str):
+        return clean_text(value)
+    return value if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+
+
+@given(measurement=names, fields=st.dictionaries(names, values, max_size=6), seq=st.integers(1, 2**62))
+def test_line_any_fields_come_back_as_they_went_in(measurement: str, fields: dict, seq: int) -> None:
+    line = line_of(measurement, fields, seq)
+    point = decode_line(line)
+    wanted: dict[str, object] = {"epoch": 3, "seq": seq}
+    for key, value in fields.items():
+        name = clean_name(f"{key}_" if key in RESERVED_FIELDS else key)
+        if isinstance(value, bool | str) or (abs(value) < 1.7e308 and math.isfinite(value)):
+            wanted[name] = expected(value)
+    assert point.measurement == clean_name(measurement)
+    assert point.tags == TAGS
+    assert point.time_ns == 1_700_000_000
+    assert {key: point.fields[key] for key in wanted} == wanted
+
+
+@given(measurement=names, fields=st.dictionaries(names, values, max_size=6))
+def test_line_any_fields_stay_one_line_of_their_robot(measurement: str, fields: dict) -> None:
+    line = line_of(measurement, fields)
+    assert b"\n" not in line
+    assert line_pattern(TAGSET).fullmatch(line)
+
+
+def test_line_of_another_robot_does_not_match() -> None:
+    other = encode_tags({**TAGS, "robot": "osaka-02"})
+    line = encode_line("joint", other, {"q": 1.0}, seq=1, epoch=1, time_ns=1)
+    assert line_pattern(TAGSET).fullmatch(line) is None
+
+
+def test_line_with_a_second_point_smuggled_in_does_not_match() -> None:
+    other = encode_tags({**TAGS, "robot": "osaka-02"})
+    line = line_of("m", {"a": 1.0}) + b"\nm," + other + b" a=1 1"
+    assert line_pattern(TAGSET).fullmatch(line) is None
+
+
+def test_line_numbers_are_floats_so_that_a_zero_fixes_no_type() -> None:
+    line = line_of("m", {"a": 0, "b": 0.5, "c": True, "d": "x"})
+    assert b",a=0.0,b=0.5,c=true,d=" in line
+
+
+def test_line_field_named_like_a_tag_or_the_time_is_renamed() -> None:
+    assert decode_line(line_of("m", {"time": 1.0, "robot": "x"})).fields["time_"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"", "ends before the fields"),
+        (b"m,a=b", "ends before the fields"),
+        (b"m,a=b x=1", "ends before the timestamp"),
+        (b"m,a=b x=1 12z", "whole nanoseconds"),
+        (b"m,a=b x=1 99999999999999999999", "whole nanoseconds"),
+        (b"m,a=b x=nan 1", "no field at"),
+        (b"m,a=b x=1e999 1", "does not fit"),
+        (b"m,a=b x=99999999999999999999i 1", "does not fit"),
+        (b"m,a= x=1 1", "key=value"),
+        (b"m,a=b x=1, 1", "comma without"),
+        (b'm,a=b x="open 1', "ends before the timestamp"),
+        (b"\xff,a=b x=1 1", "not UTF-8"),
+    ],
+)
+def test_decode_malformed_line_says_what_is_wrong(line: bytes, reason: str) -> None:
+    with pytest.raises(LineError, match=reason):
+        decode_line(line)
+
+
+@given(st.binary(max_size=200))
+def test_decode_any_bytes_gives_a_point_or_a_line_error(line: bytes) -> None:
+    try:
+        decode_line(line)
+    except LineError:
+        return
