@@ -37,6 +37,10 @@ class Paths:
         return self.run / "faults.sock"
 
     @property
+    def uplink(self) -> Path:
+        return self.run / "uplink.json"
+
+    @property
     def log(self) -> Path:
         return self.run / "log"
 

@@ -149,9 +149,9 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         name="plannerd",
         tier=Tier.PERCEPTION,
         module="runtime.planning.plannerd",
-        rate_hz=10,
+        rate_hz=100,  # the fallback controller; every tenth step plans
         watchdog_ms=5000,
-        budget=Budget(cpu_ratio=0.08, memory_mib=150),
+        budget=Budget(cpu_ratio=0.10, memory_mib=150),
         start_order=30,
     ),
     ProcessSpec(

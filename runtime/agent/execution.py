@@ -62,13 +62,16 @@ class Rules:
     verify_timeout_ns: int = 3_000_000_000
     stopped_max_ns: int = 60_000_000_000
 
+    def is_pickable(self, part: "SeenPart") -> bool:
+        sure = part.confidence >= self.confidence_min
+        return sure and self.pick.holds(part.position_m, self.area_margin_m)
+
 
 @dataclass(frozen=True)
 class SeenPart:
     object_id: int
-    position_m: Position
+    position_m: Position  # middle of its top
     confidence: float
-    height_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class View:
     policy: PolicyReport | None
     holding: bool | None
     may_move: bool
+    at_home: bool = False
+    fallback: bool = False  # the fallback controller commands the arm
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Execution:
     detail: str = ""
     stopped_since_ns: int | None = None
     missed: tuple[int, ...] = ()  # objects that an attempt failed on: others come first
+    fallback: bool = False  # the fallback controller moved the arm in this attempt
 
     def enter(self, stage: Stage, now_ns: int) -> "Execution":
         return replace(self, stage=stage, stage_since_ns=now_ns)
@@ -127,6 +133,12 @@ def advance(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
         return _stopped(run, now_ns, rules)
     if run.stopped_since_ns is not None:
         return _resumed(run, view, now_ns)
+    if view.fallback and not run.fallback:
+        run = replace(run, fallback=True)
+    return _in_stage(run, view, now_ns, rules)
+
+
+def _in_stage(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
     match run.stage:
         case Stage.OBSERVE:
             return _observe(run, view, now_ns, rules)
@@ -205,7 +217,7 @@ def _place(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
 def _retreat(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
     policy = view.policy
     done = policy is not None and policy.task_id == run.task.task_id and policy.done
-    if done or run.time_in_stage_ns(now_ns) > rules.retreat_timeout_ns:
+    if done or view.at_home or run.time_in_stage_ns(now_ns) > rules.retreat_timeout_ns:
         return run.enter(Stage.VERIFY, now_ns)
     return run
 
@@ -240,7 +252,14 @@ def _retry(
     if run.attempt >= rules.attempts_max:
         return failed.enter(Stage.FAILED, now_ns)
     missed = run.missed if run.target is None else (*run.missed, run.target.object_id)
-    again = replace(failed, attempt=run.attempt + 1, target=None, place_m=None, missed=missed)
+    again = replace(
+        failed,
+        attempt=run.attempt + 1,
+        target=None,
+        place_m=None,
+        missed=missed,
+        fallback=False,
+    )
     return again.enter(Stage.OBSERVE, now_ns)
 
 
@@ -249,9 +268,7 @@ def choose_target(run: Execution, scene: Scene, rules: Rules) -> SeenPart | None
     candidates = [
         part
         for part in scene.parts
-        if part.confidence >= rules.confidence_min
-        and rules.pick.holds(part.position_m, rules.area_margin_m)
-        and run.task.object_id in {None, part.object_id}
+        if rules.is_pickable(part) and run.task.object_id in {None, part.object_id}
     ]
     if not candidates:
         return None

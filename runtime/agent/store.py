@@ -63,7 +63,7 @@ class TaskStore:
             return self._run(self._load).result()
         except sqlite3.DatabaseError as error:
             aside = self._path.with_suffix(".damaged")
-            log.error("%s: %s; set aside as %s, starting empty", self._path, error, aside)  # noqa: TRY400
+            log.error("%s: %s; set aside as %s, starting empty", self._path, error, aside)
             self._run(self._set_aside, aside).result()
             return []
 
@@ -117,7 +117,7 @@ class TaskStore:
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self.refused_writes += 1
-            log.error("%s: task %d is not on disk: %s", self._path, task.task_id, error)  # noqa: TRY400
+            log.error("%s: task %d is not on disk: %s", self._path, task.task_id, error)
             self._close()
             return False
         self._unwritten.clear()

@@ -10,6 +10,7 @@ import numpy as np
 
 from conf.schema.modes import HealthBand
 from runtime.hal.clock import Clock
+from runtime.uplink import Uplink
 
 
 class HealthState(StrEnum):
@@ -28,15 +29,6 @@ class Measured:
     value: float | None
     at_ns: int
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Uplink:
-    """What telemetryd last said of the way to the fleet."""
-
-    connected: bool
-    last_heard_ns: int | None
-    at_ns: int
 
 
 @dataclass
