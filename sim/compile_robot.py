@@ -214,6 +214,7 @@ def _cover(points: Array) -> list[tuple[Array, float]]:
     centered = points - points.mean(axis=0)
     axis = np.linalg.svd(centered, full_matrices=False)[2][0]
     along = centered @ axis
+    balls: list[tuple[Array, float]] = []
     for count in range(1, MAX_SPHERES_PER_GEOM + 1):
         edges = np.linspace(along.min(), along.max(), count + 1)
         which = np.clip(np.searchsorted(edges, along, side="right") - 1, 0, count - 1)

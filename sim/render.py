@@ -63,6 +63,8 @@ def can_render() -> bool:
 
 
 def _context_class(name: str) -> Callable[[int, int], GlContext]:
+    # Pictures this small gain nothing from drawing threads, which would disturb the control loop.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     os.environ["MUJOCO_GL"] = name
     os.environ["PYOPENGL_PLATFORM"] = name
     module = importlib.import_module(f"mujoco.{name}" if name == "egl" else "mujoco.osmesa")

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.appearance import Style
 from sim.cell import CellSpec, build_cell
@@ -325,7 +326,7 @@ class Scene:
     def intrinsics(self, name: str, size: tuple[int, int]) -> Array:
         return intrinsics(self.layout.cameras[name].fovy_deg, size)
 
-    def geom_labels(self) -> tuple[Array, Array]:
+    def geom_labels(self) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
         """For each geometry: its SegKind and which one of that kind (-1: there is only one)."""
         kinds = np.zeros(self.model.ngeom, dtype=np.uint8)
         instances = np.full(self.model.ngeom, -1, dtype=np.int16)

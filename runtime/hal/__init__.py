@@ -1,1 +1,1 @@
-"""Hardware as the runtime sees it: clocks, cameras, compute. The simulator stands behind the same doors."""
+"""Hardware as the runtime sees it: clocks, cameras, compute. A simulator may stand behind it."""

@@ -1,7 +1,7 @@
 """Time as an argument: the one place that reads the machine's clocks.
 
-Every message time is CLOCK_MONOTONIC in integer nanoseconds, on every process of one machine. Wall time is for
-people and databases only: it may jump both ways and no decision is taken on it.
+Every message time is CLOCK_MONOTONIC in integer nanoseconds, in every process of one machine. Wall
+time is for people and databases only: it may jump both ways and no decision is taken on it.
 """
 
 from __future__ import annotations
