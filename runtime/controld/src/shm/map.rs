@@ -1,4 +1,5 @@
 //! A shared file as a slice of atomic words: the only place where memory is mapped.
+#![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
