@@ -78,7 +78,7 @@ def _table(rows: list[Row]) -> Table:
             " + ".join(row.modes) + (f" ({', '.join(row.causes)})" if row.causes else ""),
             f"{row.settled_after_ms / 1000:.1f} s",
             able.skill_execution.value,
-            "stereo" if acts.stereo else f"1–{able.perception_level_max}",
+            _levels(able.perception_level_max, stereo=acts.stereo),
             acts.policy_source.value,
             f"{acts.policy_rate_hz}/{acts.perception_rate_hz}",
             f"× {acts.margin_multiplier:g}",
@@ -86,3 +86,9 @@ def _table(rows: list[Row]) -> Table:
             "asked" if acts.request_human else "",
         )
     return table
+
+
+def _levels(level_max: int, *, stereo: bool) -> str:
+    if stereo:
+        return "stereo"
+    return "1" if level_max == 1 else f"1–{level_max}"

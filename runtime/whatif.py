@@ -1,7 +1,7 @@
 """What if: the modes and effects of each thing that can go wrong, by the code that drives the robot.
 
 Each row is a `Scenario`: a robot that was well and armed, then one or more readings change and stay
-so for a minute. The table is what `decide` makes of it, so it cannot differ from the robot.
+so for good. The table is what `decide` makes of it, so it cannot differ from the robot.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from runtime.modes import (
 )
 
 STEP_NS = 50_000_000
-SETTLE_STEPS = 1200  # a minute
+SETTLE_EXTRA_MS = 5000
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ SCENARIOS: tuple[Scenario, ...] = (
 def settle(
     state: ModeState, change: Callable[[Readings], Readings], start_ns: int, table: Modes
 ) -> tuple[ModeState, int]:
-    """The state after a minute of such readings, and when it last changed."""
+    """The state once every hysteresis has run out, and when it last changed."""
     changed_ns = start_ns
-    for step in range(1, SETTLE_STEPS + 1):
+    for step in range(1, settle_steps(table) + 1):
         now_ns = start_ns + step * STEP_NS
         after = decide(state, change(healthy(now_ns)), now_ns, table)
         if after.modes != state.modes:
@@ -144,10 +144,15 @@ def settle(
     return state, changed_ns
 
 
+def settle_steps(table: Modes) -> int:
+    longest_ms = max(max(row.enter_ms, row.leave_ms) for row in table.hysteresis.values())
+    return (longest_ms + SETTLE_EXTRA_MS) * 1_000_000 // STEP_NS
+
+
 def whatif(table: Modes) -> list[Row]:
     armed, _ = settle(ModeState(), lambda now: now, 0, table)
     armed = replace(armed, causes=frozenset())
-    start_ns = SETTLE_STEPS * STEP_NS
+    start_ns = settle_steps(table) * STEP_NS
     rows: list[Row] = []
     for scenario in SCENARIOS:
         state, changed_ns = settle(armed, scenario.change, start_ns, table)
