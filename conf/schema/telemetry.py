@@ -1,4 +1,4 @@
-"""The spool, the uplink, what is sent how often, where it is stored."""
+"""The spool, the uplink, what is sent how often, where it is stored, and the page."""
 
 from enum import StrEnum
 
@@ -11,8 +11,20 @@ class Store(StrEnum):
 
 
 class Spool(Model):
-    max_mib: int = setting("cap of the spool", default=500, ge=8, le=65_536)
-    commit_ms: int = setting("longest time before a group commit", default=100, ge=1, le=10_000)
+    max_mib: int = setting(
+        "cap of the spool, its log and its reserve for a full disk together",
+        default=500,
+        ge=8,
+        le=65_536,
+        because="beyond it metrics are thinned by age, then old events are given up, alerts last",
+    )
+    commit_ms: int = setting(
+        "longest time before a group commit; alerts are committed at once",
+        default=100,
+        ge=1,
+        le=10_000,
+        because="a power cut loses the metrics and events of this time",
+    )
 
 
 class Broker(Model):
@@ -31,12 +43,44 @@ class Stream(Model):
     durable: bool = setting("goes through the spool, is acknowledged and resent")
 
 
+class Embedded(Model):
+    """The series store of a fleet that runs without a database server."""
+
+    retention_days: float = setting("points older than this are deleted", default=30.0, gt=0)
+
+
+class Influx(Model):
+    """InfluxDB 1.8 or later: line protocol to /api/v2/write, InfluxQL from /query."""
+
+    url: str = setting("its address", default="http://127.0.0.1:8086", pattern=r"^https?://")
+    database: Key = setting("database, written as its bucket `/autogen`", default="bedplate")
+
+
+class Page(Model):
+    port: int = setting("HTTP port of the page; the next free one if taken", default=8080, ge=1)
+    stale_ms: int = setting(
+        "silence after which what the page shows counts as stale", default=2000, ge=500
+    )
+    offline_ms: int = setting(
+        "silence after which the robot counts as offline", default=15_000, ge=1000
+    )
+
+
 class Telemetry(Model):
     name: Key = setting("name of the settings, as their file")
     spool: Spool = setting("the durable queue on the robot", default=Spool())
     broker: Broker = setting("the way to the fleet", default=Broker())
     store: Store = setting("series store of the fleet side", default=Store.EMBEDDED)
+    embedded: Embedded = setting("settings of that store", default=Embedded())
+    influx: Influx = setting("settings of the other one", default=Influx())
+    page: Page = setting("the robot's page", default=Page())
     frame_period_ms: int = setting("records of this time share a frame", default=1000, ge=50)
     resend_ms: int = setting("unacknowledged frames are sent again after", default=5000, ge=100)
-    streams: Table[Key, Stream] = setting("what is sent")
+    live_age_ms: int = setting(
+        "records sent later than this are marked as replayed",
+        default=10_000,
+        ge=1000,
+        because="a replayed record fires no alert and overwrites no live value",
+    )
+    streams: Table[Key, Stream] = setting("what is sent: metrics, events, live, snapshot")
     health_period_s: float = setting("time between health reports", default=30.0, gt=0, le=3600)
