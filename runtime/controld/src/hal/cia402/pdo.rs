@@ -44,7 +44,8 @@ impl Command {
         frame.put(slot * COMMAND_BYTES, &self.bytes());
     }
 
-    /// What a drive reads: for the tests' drives.
+    /// What a drive reads.
+    #[cfg(test)]
     #[must_use]
     pub fn unpack(frame: &Frame, offset: usize) -> Option<Self> {
         Some(Self {
@@ -76,7 +77,8 @@ impl Status {
         })
     }
 
-    /// What a drive sends: for the tests' drives.
+    /// What a drive sends.
+    #[cfg(test)]
     #[must_use]
     pub fn frame(&self, node: u8) -> Frame {
         let mut frame = if self.velocity.is_some() { Frame::new_fd(status_id(node), &[]) } else { Frame::new(status_id(node), &[]) };
