@@ -17,6 +17,7 @@ import optax
 from models.policy import network
 from models.policy.cell import make_setting
 from models.policy.demonstrate import demonstrate
+from models.policy.card import file_facts, update_card
 from models.policy.export import Figures, export_policy
 from models.policy.rehearsal import Setting, Student, rehearse
 from runtime.policy.observation import observation_size
@@ -80,8 +81,57 @@ def train_policy(arm: Arm, setting: Setting, recipe: Recipe, effort: Effort) -> 
         loss=loss,
         training_s=round(time.monotonic() - started, 1),
     )
-    export_policy(FOLDER / str(arm), shape, parameters, recipe.role)
+    path = export_policy(FOLDER / arm.value, shape, parameters, recipe.role)
+    megaflop = round(2e-6 * figures.parameters, 3)
+    facts = {**file_facts(path), **figures.as_card(), "megaflop_per_inference": megaflop}
+    update_card(arm.value, recipe.role, facts)
+    describe(arm, setting, shape, effort)
     return figures
+
+
+def describe(arm: Arm, setting: Setting, shape: network.Shape, effort: Effort) -> None:
+    """The card's sections that both networks share."""
+    noise = setting.noise
+    about = f"Pick and place with a suction cup for the {arm.value}: behaviour cloned from a script."
+    update_card(arm.value, "about", about)
+    update_card(
+        arm.value,
+        "observation",
+        {
+            "size": shape.observation_size,
+            "holds": "commanded joints and velocities, tip, goal relative to the tip at three "
+            "scales, goal, stage, suction, contact, holding; see runtime/policy/observation.py",
+        },
+    )
+    update_card(
+        arm.value,
+        "answer",
+        {
+            "steps": shape.chunk_steps,
+            "step_ms": 10,
+            "executed": setting.execute_steps,
+            "holds": "joint velocities in rad/s, suction 0 to 1",
+        },
+    )
+    update_card(
+        arm.value,
+        "data",
+        {
+            "demonstrations": f"{effort.episodes} episodes with physics, looks of style train",
+            "rehearsals": f"{len(effort.round_steps)} rounds of {effort.arms} arms and "
+            f"{effort.blocks} inferences, kinematic, the student driving "
+            f"{effort.student_share:.0%} of the later ones",
+            "detection_noise_m": noise.detection_m,
+            "detection_jitter_m": noise.jitter_m,
+            "joint_noise_rad_s": noise.velocity_rad_s,
+        },
+    )
+    update_card(
+        arm.value,
+        "limits_of_use",
+        "Made for the cell of sim/layout.py: bin and tray where they stand there, tops of parts up "
+        "to 0.12 m above the table. Says nothing about real parts or real suction.",
+    )
 
 
 def fit(

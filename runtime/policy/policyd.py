@@ -44,8 +44,7 @@ class PolicyDaemon:
         self._kinematics = kinematics
         self._telemetry = context.telemetry
         self._joints = len(config.robot.home_rad)
-        self._home = np.array(config.robot.home_rad)
-        self._home_tip = kinematics.tool(self._home).tip_m
+        self._home = np.array(config.robot.home_rad)  # until a skill says where it rests
         self._reader = InputReader(context.shm, self._joints)
         self._shelf = SkillShelf(
             SkillCache.open(context.paths.skills, context.paths.pki / "skills"),
@@ -178,7 +177,7 @@ class PolicyDaemon:
         goals = {
             Stage.REACH: progress.target_m,
             Stage.CARRY: progress.release_m,
-            Stage.RETREAT: self._home_tip,
+            Stage.RETREAT: self._kinematics.tool(self._home).tip_m,
         }
         observed = Observed(
             q_rad=reference.q_rad,
@@ -251,6 +250,7 @@ class PolicyDaemon:
             deadline_ns = round(self._config.policy.primary.deadline_ms * 1e6)
             self._inference = load_inference(skill, deadline_ns=deadline_ns, now=self._now)
             self._manifest, self._cached_rules = skill.manifest, None
+            self._home = np.array(skill.manifest.home_rad)
             self._playback = None
         return True
 
