@@ -1,0 +1,1 @@
+"""How the eyes' networks are made: rendered data, training, ONNX export, cards, evaluation."""

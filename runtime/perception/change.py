@@ -1,0 +1,144 @@
+"""Depth change against a learned background: the cue that owes nothing to any network.
+
+Something that stands nearer than what was there before is somebody until a full look has said
+otherwise. The arm is left out by its own shape. It costs a few operations a pixel that is read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEP = 2  # every second pixel is read
+TILE = 8  # camera pixels a tile
+_TILE_READ = TILE // STEP
+
+Depth = NDArray[np.float32]
+Tiles = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ChangeRule:
+    near_m: float  # how much nearer than the background counts
+    near_ratio: float = 0.03  # and this much of the distance more: far depth is rough
+    tile_pixels: int = 3  # fewer changed pixels in a tile are specks
+    unknown_ratio: float = 0.35  # more pixels than this without depth: it cannot tell
+    absorb_looks: int = 4  # full looks that found nobody there before it becomes background
+    learn_ratio: float = 0.08
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the cue says of one picture."""
+
+    tiles: Tiles  # changed pixels in each tile, camera pixels
+    known: bool  # False: no background yet, or too little depth to tell
+
+    def pixels(self, ignored: Mask | None = None) -> int:
+        counts = self.tiles if ignored is None else np.where(ignored, 0, self.tiles)
+        return int(counts.sum())
+
+
+class DepthChange:
+    """The background of one camera, and what differs from it."""
+
+    def __init__(self, rule: ChangeRule, height_px: int, width_px: int) -> None:
+        self._rule = rule
+        self._shape = (-(-height_px // STEP), -(-width_px // STEP))
+        self.tile_shape = (height_px // TILE, width_px // TILE)
+        self._background: Depth | None = None
+        self._limit: Depth = np.zeros(self._shape, np.float32)
+        self._cleared = np.zeros(self.tile_shape, np.int32)
+        self._last: tuple[Depth, Mask] | None = None
+
+    @property
+    def has_background(self) -> bool:
+        return self._background is not None
+
+    def look(self, depth_m: Depth, arm: Mask | None) -> Change:
+        """Compare a picture with the background; learns slowly where nothing stands."""
+        depth = depth_m[::STEP, ::STEP]
+        hidden = np.zeros(depth.shape, np.bool_) if arm is None else arm
+        valid = depth > 0.0
+        self._last = (depth, hidden)
+        missing = 1.0 - float(np.count_nonzero(valid | hidden)) / depth.size
+        if self._background is None or missing > self._rule.unknown_ratio:
+            return Change(np.zeros(self.tile_shape, np.int32), known=False)
+        near = (depth < self._limit) & valid & ~hidden
+        rows, columns = self.tile_shape
+        counts = near.reshape(rows, _TILE_READ, columns, _TILE_READ).sum((1, 3), dtype=np.int32)
+        counts[counts < self._rule.tile_pixels] = 0
+        self._learn(depth, valid & ~near & ~hidden)
+        return Change(counts * STEP * STEP, known=True)
+
+    def settle(self, people: Mask) -> None:
+        """Take the last picture as background, but for the tiles that hold people."""
+        if self._last is None:
+            return
+        depth, hidden = self._last
+        background = depth.copy()
+        # Where the background is not known, anything with a depth counts as change.
+        background[hidden | _spread(people)] = np.inf
+        background[background <= 0.0] = np.inf
+        self._background = background
+        self._set_limit()
+
+    def clear(self, change: Change, people: Mask) -> None:
+        """A full look has found these people and nobody else: after a few such looks, what else
+        has changed is furniture."""
+        empty = (change.tiles > 0) & ~people
+        self._cleared = np.where(empty, self._cleared + 1, 0)
+        done = self._cleared >= self._rule.absorb_looks
+        if self._background is None or self._last is None or not done.any():
+            return
+        depth, hidden = self._last
+        take = _spread(done) & ~hidden & (depth > 0.0)
+        self._background[take] = depth[take]
+        self._cleared[done] = 0
+        self._set_limit()
+
+    def _learn(self, depth: Depth, steady: Mask) -> None:
+        """Drift with the sensor where nothing stands; what lies further away than ever before is
+        behind what stood there, so it is believed faster."""
+        background = self._background
+        if background is None:
+            return
+        further = steady & (depth > background * 1.05)
+        rate = np.where(further, 0.3, self._rule.learn_ratio).astype(np.float32)
+        known = np.isfinite(background)
+        moved = np.where(known, background + rate * (depth - background), depth)
+        # A first sight of an unknown place is no background yet: a full look has to clear it.
+        take = steady & known
+        background[take] = moved[take]
+        self._set_limit()
+
+    def _set_limit(self) -> None:
+        if self._background is not None:
+            keep = np.float32(1.0 - self._rule.near_ratio)
+            self._limit = self._background * keep - np.float32(self._rule.near_m)
+
+
+def _spread(tiles: Mask) -> Mask:
+    """Tiles to the pixels that are read."""
+    return np.repeat(np.repeat(tiles, _TILE_READ, axis=0), _TILE_READ, axis=1)
+
+
+def tiles_of_boxes(
+    boxes_px: list[tuple[float, float, float, float]], shape: tuple[int, int], grow_px: float
+) -> Mask:
+    """Tiles that boxes cover, grown a little."""
+    mask = np.zeros(shape, np.bool_)
+    for left, top, right, bottom in boxes_px:
+        rows = slice(max(0, int((top - grow_px) // TILE)), max(0, int((bottom + grow_px) // TILE) + 1))
+        columns = slice(
+            max(0, int((left - grow_px) // TILE)), max(0, int((right + grow_px) // TILE) + 1)
+        )
+        mask[rows, columns] = True
+    return mask
+
+
+def operations(height_px: int, width_px: int) -> float:
+    """What one look costs: a comparison, three masks, a sum, and learning (8), a pixel read."""
+    read = -(-height_px // STEP) * -(-width_px // STEP)
+    return float(read * (5 + 8))

@@ -1,0 +1,210 @@
+"""The eye on the cell: background, cascade and tracks around one camera. No device, no clock.
+
+The caller hands in pictures and what networks saw, and asks what to run next. `visiond` does so
+with a worker process behind it, the evaluation with recorded results: the same code decides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from conf.schema import Config
+from conf.schema.perception import Perception, Triggers
+from runtime.perception import cascade
+from runtime.perception.arm import ArmMask
+from runtime.perception.cascade import Budget, Decision, Memory, Readings, Seen
+from runtime.perception.change import STEP, Change, ChangeRule, DepthChange, tiles_of_boxes
+from runtime.perception.detection import Depth, Detection, suppress
+from runtime.perception.geometry import Array, View
+from runtime.perception.level import Level
+from runtime.perception.tracks import Track, Tracker, TrackRule
+from runtime.shm.enums import Levels, Trigger
+
+CANDIDATE_SCORE = 0.25  # below this, level 1's peaks are noise
+APART_M = 0.35  # two people are not nearer to each other than this
+GROW_PX = 8.0
+NEW_FOR_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Zone:
+    """An area of the floor, base frame."""
+
+    min_m: tuple[float, float]
+    max_m: tuple[float, float]
+
+    def holds(self, position_m: Array, margin_m: float = 0.0) -> bool:
+        return all(
+            low - margin_m <= float(value) <= high + margin_m
+            for low, value, high in zip(self.min_m, position_m[:2], self.max_m, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class EyeSettings:
+    triggers: Triggers
+    budgets: Mapping[Level, Budget]
+    tracks: TrackRule
+    change: ChangeRule
+    zone: Zone  # where the robot works
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else is known when a picture arrives."""
+
+    arm_q_rad: Array | None  # None: joints unknown, so the arm cannot be left out
+    robot_speed_rad_s: float | None
+    high_value: bool
+    allowed: Levels
+
+
+@dataclass
+class CellEye:
+    settings: EyeSettings
+    view: View
+    arm: ArmMask | None
+    memory: Memory = field(default_factory=Memory)
+
+    def __post_init__(self) -> None:
+        self.tracker = Tracker(self.settings.tracks)
+        self.depth_change = DepthChange(
+            self.settings.change, self.view.height_px, self.view.width_px
+        )
+        self.change = Change(np.zeros(self.depth_change.tile_shape, np.int32), known=False)
+        self.why = Trigger(0)
+        self._candidates: list[Detection] = []
+        self._around = Surroundings(None, None, high_value=False, allowed=Levels(0))
+        self._change_ns = 0
+
+    def open(self, depth_m: Depth, capture_ns: int, around: Surroundings) -> Decision:
+        """A new picture: the independent cues, and what they call for at once."""
+        mask = None
+        if self.arm is not None and around.arm_q_rad is not None:
+            mask = self.arm.paint(around.arm_q_rad, depth_m[::STEP, ::STEP])
+        self.change = self.depth_change.look(depth_m, mask)
+        self._change_ns = capture_ns
+        self._around = around
+        self._candidates = []
+        return self._decide(capture_ns)
+
+    def take(self, level: Level, capture_ns: int, found: list[Detection], now_ns: int) -> None:
+        """What a level saw in a picture, which may be older than the newest."""
+        found = suppress([one for one in found if one.score >= CANDIDATE_SCORE], APART_M)
+        alone = not self._around.allowed & (Levels.LEVEL2 | Levels.LEVEL3)
+        strangers = self.tracker.observe(
+            level, capture_ns, found, may_begin=level is not Level.FAST or alone
+        )
+        if level is Level.FAST:
+            self._candidates = strangers
+        if level is Level.FULL:
+            self._full_look(capture_ns, now_ns)
+
+    def close(self, capture_ns: int) -> Decision:
+        """Level 1 has spoken on the newest picture: what it calls for."""
+        return self._decide(capture_ns)
+
+    def refuse(self, level: Level) -> None:
+        """A level that was called could not be started."""
+        self.memory = cascade.refund(self.memory, self.settings.budgets, level)
+
+    def people(self, now_ns: int) -> list[Track]:
+        return self.tracker.alive(now_ns)
+
+    def unexplained_px(self, now_ns: int) -> int | None:
+        """Changed pixels where nobody known stands; None when the cue cannot tell."""
+        if not self.change.known:
+            return None
+        return self.change.pixels(self._people_tiles(now_ns))
+
+    def _decide(self, now_ns: int) -> Decision:
+        readings = Readings(
+            seen=tuple(self._seen(now_ns)),
+            change_px=self.unexplained_px(now_ns),
+            robot_speed_rad_s=self._around.robot_speed_rad_s,
+            high_value=self._around.high_value,
+        )
+        decision, self.memory = cascade.decide(
+            self.settings.triggers,
+            self.settings.budgets,
+            readings,
+            self.memory,
+            now_ns,
+            self._around.allowed,
+        )
+        self.why = decision.triggers
+        return decision
+
+    def _seen(self, now_ns: int) -> list[Seen]:
+        tracks = [self._seen_track(track, now_ns) for track in self.tracker.alive(now_ns)]
+        strangers = [
+            Seen(
+                confidence=one.score,
+                is_new=one.score >= self.settings.triggers.confidence_below,
+                in_workspace=self.settings.zone.holds(one.position_m),
+                uncertainty_m=one.uncertainty_m,
+                distance_m=_distance_m(one.position_m),
+                measured=one.measured or one.score < self.settings.triggers.human_confidence,
+            )
+            for one in self._candidates
+        ]
+        return tracks + strangers
+
+    def _seen_track(self, track: Track, now_ns: int) -> Seen:
+        return Seen(
+            confidence=track.confidence,
+            is_new=now_ns - track.born_ns < NEW_FOR_NS and track.refined_ns == 0,
+            speed_m_s=track.speed_m_s,
+            in_workspace=self.settings.zone.holds(track.position_m),
+            uncertainty_m=track.uncertainty_m,
+            distance_m=_distance_m(track.position_m),
+            occlusion=track.occlusion,
+            measured=track.measured,
+        )
+
+    def _full_look(self, capture_ns: int, now_ns: int) -> None:
+        last = self.memory.last_full_ns
+        self.memory = replace(
+            self.memory, last_full_ns=capture_ns if last is None else max(last, capture_ns)
+        )
+        people = self._people_tiles(now_ns)
+        if not self.depth_change.has_background:
+            self.depth_change.settle(people)
+        elif self.change.known:
+            self.depth_change.clear(self.change, people)
+
+    def _people_tiles(self, now_ns: int) -> np.ndarray:
+        boxes = [track.box_px for track in self.tracker.alive(now_ns)]
+        return tiles_of_boxes(boxes, self.depth_change.tile_shape, GROW_PX)
+
+
+def _distance_m(position_m: Array) -> float:
+    return float(np.hypot(position_m[0], position_m[1]))
+
+
+def eye_settings(config: Config) -> EyeSettings:
+    workspace = config.facility.workspace
+    return settings_of(
+        config.perception,
+        Zone((workspace.min_m[0], workspace.min_m[1]), (workspace.max_m[0], workspace.max_m[1])),
+    )
+
+
+def settings_of(perception: Perception, zone: Zone) -> EyeSettings:
+    """The eye's settings from the profile's cascade."""
+    levels = {level: perception.levels[level.key] for level in Level}
+    return EyeSettings(
+        triggers=perception.triggers,
+        budgets={
+            level: Budget(levels[level].rate_hz, levels[level].burst)
+            for level in (Level.REFINED, Level.FULL)
+        },
+        tracks=TrackRule(
+            carry_ns=perception.carry_forward_ms * 1_000_000,
+            new_score={level: row.new_score for level, row in levels.items()},
+            keep_score={level: row.keep_score for level, row in levels.items()},
+        ),
+        change=ChangeRule(near_m=perception.triggers.depth_change_m),
+        zone=zone,
+    )
