@@ -54,9 +54,8 @@ fn enable_fd(file: &File) -> io::Result<()> {
     let on: libc::c_int = 1;
     let length = u32::try_from(size_of::<libc::c_int>()).unwrap_or(4);
     // SAFETY: an open socket and an int of the given length.
-    let result = unsafe {
-        libc::setsockopt(file.as_raw_fd(), libc::SOL_CAN_RAW, libc::CAN_RAW_FD_FRAMES, (&raw const on).cast(), length)
-    };
+    let result =
+        unsafe { libc::setsockopt(file.as_raw_fd(), libc::SOL_CAN_RAW, libc::CAN_RAW_FD_FRAMES, (&raw const on).cast(), length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

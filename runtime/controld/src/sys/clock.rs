@@ -16,9 +16,8 @@ pub fn sleep_until(wake_ns: i64) {
     let wake = libc::timespec { tv_sec: wake_ns.div_euclid(1_000_000_000), tv_nsec: wake_ns.rem_euclid(1_000_000_000) };
     loop {
         // SAFETY: a valid struct to read; no remaining time is asked for, as the time is absolute.
-        let result = unsafe {
-            libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const wake, std::ptr::null_mut())
-        };
+        let result =
+            unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const wake, std::ptr::null_mut()) };
         if result != libc::EINTR {
             return;
         }

@@ -9,3 +9,10 @@ pub mod gpio;
 pub mod law;
 pub mod rights;
 pub mod signals;
+
+/// Opens a file without allocating: what the filter must stop.
+#[cfg(feature = "plant-faults")]
+pub fn planted_syscall() {
+    // SAFETY: a C string; the call does not get through.
+    unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) };
+}

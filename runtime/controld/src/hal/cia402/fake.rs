@@ -43,8 +43,8 @@ impl FakeDrive {
 
     fn offset(&self, fd: bool) -> usize {
         // Counts the dummies of its own mapping, as a real drive would.
-        let entries = self.objects.get(&0x1600_00).copied().unwrap_or(0);
-        let skipped = (1..=entries).filter(|sub| self.objects.get(&(0x1600_00 | sub)) == Some(&0x0007_0020)).count();
+        let entries = self.objects.get(&0x0016_0000).copied().unwrap_or(0);
+        let skipped = (1..=entries).filter(|sub| self.objects.get(&(0x0016_0000 | sub)) == Some(&0x0007_0020)).count();
         if fd { skipped * 4 } else { 0 }
     }
 
@@ -79,7 +79,7 @@ impl FakeDrive {
         if let Some(command) = self.pending.take() {
             self.obey(&command);
         }
-        let fd = self.objects.get(&0x1a00_00) == Some(&4);
+        let fd = self.objects.get(&0x001a_0000) == Some(&4);
         let velocity = fd.then(|| (self.position - before) * 1000);
         let word = self.status_word | u16::from(self.following_error) << 13;
         let status = Status { status_word: word, position: self.position, velocity, torque_permille: 250 };

@@ -81,7 +81,8 @@ impl Status {
     #[cfg(test)]
     #[must_use]
     pub fn frame(&self, node: u8) -> Frame {
-        let mut frame = if self.velocity.is_some() { Frame::new_fd(status_id(node), &[]) } else { Frame::new(status_id(node), &[]) };
+        let mut frame =
+            if self.velocity.is_some() { Frame::new_fd(status_id(node), &[]) } else { Frame::new(status_id(node), &[]) };
         frame.put(0, &self.status_word.to_le_bytes());
         frame.put(2, &self.position.to_le_bytes());
         let torque_at = self.velocity.map_or(6, |velocity| {

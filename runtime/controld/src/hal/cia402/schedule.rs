@@ -102,7 +102,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const CLASSICAL: Schedule = Schedule { axes: 7, period_us: 1000, fd: false, bitrate_bps: 1_000_000, data_bitrate_bps: 5_000_000 };
+    const CLASSICAL: Schedule =
+        Schedule { axes: 7, period_us: 1000, fd: false, bitrate_bps: 1_000_000, data_bitrate_bps: 5_000_000 };
 
     #[test]
     fn frame_lengths_are_those_of_the_standard() {

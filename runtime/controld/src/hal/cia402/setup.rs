@@ -28,11 +28,17 @@ impl fmt::Display for SetupError {
         match self {
             Self::Silent { node, object } => {
                 let (index, sub) = (object >> 8, object & 0xff);
-                write!(f, "drive {node} does not answer (asked for object {index:#06x}:{sub}): check its power, its node number and the bit rate")
+                write!(
+                    f,
+                    "drive {node} does not answer (asked for object {index:#06x}:{sub}): check its power, its node number and the bit rate"
+                )
             }
             Self::Refused { node, object, code } => {
                 let (index, sub) = (object >> 8, object & 0xff);
-                write!(f, "drive {node} refuses object {index:#06x}:{sub} with abort code {code:#010x}: this drive cannot be used as configured")
+                write!(
+                    f,
+                    "drive {node} refuses object {index:#06x}:{sub} with abort code {code:#010x}: this drive cannot be used as configured"
+                )
             }
             Self::BusFull => write!(f, "the CAN interface takes no frames: is it up, and is anybody on the bus?"),
         }
@@ -58,6 +64,11 @@ const POSITION: u32 = 0x6064_0020;
 const VELOCITY: u32 = 0x606c_0020;
 const TORQUE: u32 = 0x6077_0010;
 
+/// An object's index and sub-index as one number.
+const fn object(index: u32, sub: u32) -> u32 {
+    index << 8 | sub
+}
+
 /// One object to write: index and sub-index as one number, value, bytes.
 type Setting = (u32, u32, u8);
 
@@ -66,14 +77,13 @@ fn settings(axis: &Axis, slot: usize, fd: bool, period_us: u64) -> Vec<Setting> 
     let rated_mnm = (axis.rated_torque_nm * 1e3).round().clamp(0.0, f64::from(u32::MAX)) as u32;
     let (interpolation, exponent) = if period_us % 1000 == 0 { (period_us / 1000, -3i8) } else { (period_us / 100, -4) };
     let mut list = vec![
-        (0x6060_00, CYCLIC_SYNCHRONOUS_POSITION, 1),
-        (0x60c2_01, u32::try_from(interpolation).unwrap_or(255), 1),
-        (0x60c2_02, u32::from(exponent.to_ne_bytes()[0]), 1),
-        (0x6076_00, rated_mnm, 4),
+        (object(0x6060, 0), CYCLIC_SYNCHRONOUS_POSITION, 1),
+        (object(0x60c2, 1), u32::try_from(interpolation).unwrap_or(255), 1),
+        (object(0x60c2, 2), u32::from(exponent.to_ne_bytes()[0]), 1),
+        (object(0x6076, 0), rated_mnm, 4),
     ];
     let skipped = if fd { slot * COMMAND_BYTES / 4 } else { 0 };
-    let command: Vec<u32> =
-        std::iter::repeat_n(SKIP_32, skipped).chain([CONTROL_WORD, TARGET_POSITION, TORQUE_OFFSET]).collect();
+    let command: Vec<u32> = std::iter::repeat_n(SKIP_32, skipped).chain([CONTROL_WORD, TARGET_POSITION, TORQUE_OFFSET]).collect();
     let command_cob = if fd { COMMAND_ALL_ID } else { command_id(axis.node) };
     let status: &[u32] = if fd { &[STATUS_WORD, POSITION, VELOCITY, TORQUE] } else { &[STATUS_WORD, POSITION, TORQUE] };
     list.extend(mapping(0x1400, 0x1600, command_cob, &command));
@@ -83,14 +93,11 @@ fn settings(axis: &Axis, slot: usize, fd: bool, period_us: u64) -> Vec<Setting> 
 
 /// A process data object is switched off, mapped, and switched on again: with every SYNC.
 fn mapping(parameters: u32, map: u32, cob: u16, entries: &[u32]) -> Vec<Setting> {
-    let mut list = vec![
-        (parameters << 8 | 1, INVALID_COB | u32::from(cob), 4),
-        (parameters << 8 | 2, 1, 1),
-        (map << 8, 0, 1),
-    ];
-    list.extend(entries.iter().zip(1u32..).map(|(entry, sub)| (map << 8 | sub, *entry, 4)));
-    list.push((map << 8, u32::try_from(entries.len()).unwrap_or(0), 1));
-    list.push((parameters << 8 | 1, u32::from(cob), 4));
+    let mut list =
+        vec![(object(parameters, 1), INVALID_COB | u32::from(cob), 4), (object(parameters, 2), 1, 1), (object(map, 0), 0, 1)];
+    list.extend(entries.iter().zip(1u32..).map(|(entry, sub)| (object(map, sub), *entry, 4)));
+    list.push((object(map, 0), u32::try_from(entries.len()).unwrap_or(0), 1));
+    list.push((object(parameters, 1), u32::from(cob), 4));
     list
 }
 

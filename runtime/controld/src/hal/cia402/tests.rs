@@ -147,12 +147,15 @@ fn a_missing_or_refusing_drive_stops_the_start_and_is_named() {
     let mut silent = wire();
     silent.drives[2].silent = true;
     let error = Cia402::start(silent, axes(), true, 1000, &mut Patience(0)).err().unwrap();
-    assert_eq!(error, SetupError::Silent { node: 7, object: 0x6060_00 });
+    assert_eq!(error, SetupError::Silent { node: 7, object: 0x0060_6000 });
     assert!(error.to_string().contains("drive 7 does not answer"));
     let mut refusing = wire();
-    refusing.drives[0].refuses = Some(0x60c2_01);
+    refusing.drives[0].refuses = Some(0x0060_c201);
     let error = Cia402::start(refusing, axes(), true, 1000, &mut Patience(0)).err().unwrap();
-    assert_eq!(error.to_string(), "drive 3 refuses object 0x60c2:1 with abort code 0x06090030: this drive cannot be used as configured");
+    assert_eq!(
+        error.to_string(),
+        "drive 3 refuses object 0x60c2:1 with abort code 0x06090030: this drive cannot be used as configured"
+    );
     let full = FakeBus { full: true, ..wire() };
     assert_eq!(Cia402::start(full, axes(), true, 1000, &mut Patience(0)).err(), Some(SetupError::BusFull));
 }
