@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# The control cycle in lock-step: `Core(control_path, shm_dir, epoch=1).cycle(now_ns)`.
+Core = _native.Core
+
 LAYOUT_HASH: str = _native.LAYOUT_HASH
 CHALLENGE_KEY: int = _native.CHALLENGE_KEY
 
@@ -263,6 +266,7 @@ __all__ = [
     "ActivePolicy",
     "Backend",
     "Check",
+    "Core",
     "ExecState",
     "GpuState",
     "Histogram",

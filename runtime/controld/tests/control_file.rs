@@ -1,4 +1,5 @@
 //! The control file is refused when anything about it is wrong, with one message that says what; nothing makes the loader panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::path::Path;
 

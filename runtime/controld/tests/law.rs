@@ -1,6 +1,7 @@
 //! The law of the control thread is enforced, not intended: each planted breach ends the process with its reason.
 //! Needs the feature `plant-faults`: `cargo test --features plant-faults --test law`.
 #![cfg(feature = "plant-faults")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -4,6 +4,7 @@
 
 mod dynamics;
 mod images;
+mod lockstep;
 mod slots;
 mod state;
 
@@ -52,6 +53,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUCKET_UPPER_NS", bucket_bounds())?;
     m.add("CHALLENGE_KEY", layout::CHALLENGE_KEY)?;
     dynamics::add_to(m)?;
+    m.add_class::<lockstep::Core>()?;
     m.add_class::<slots::Writer>()?;
     m.add_class::<slots::Reader>()?;
     m.add_class::<state::StateReader>()?;
