@@ -32,11 +32,7 @@ impl Composite {
 
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            mass: self.mass + other.mass,
-            moment: add(self.moment, other.moment),
-            inertia: sum(&self.inertia, &other.inertia),
-        }
+        Self { mass: self.mass + other.mass, moment: add(self.moment, other.moment), inertia: sum(&self.inertia, &other.inertia) }
     }
 }
 

@@ -249,12 +249,5 @@ pub struct Gpio {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Hal {
     Sim {},
-    Cia402 {
-        interface: String,
-        fd: bool,
-        bitrate_bps: u64,
-        data_bitrate_bps: u64,
-        nodes: Vec<u8>,
-        counts_per_rad: Vec<f64>,
-    },
+    Cia402 { interface: String, fd: bool, bitrate_bps: u64, data_bitrate_bps: u64, nodes: Vec<u8>, counts_per_rad: Vec<f64> },
 }

@@ -45,13 +45,7 @@ impl Control {
     fn check_header(&self, found: &mut Findings) {
         found.require(self.version == 1, "version", self.version, "1", "another layout would be misread");
         let hex = self.config_hash.len() == 64 && self.config_hash.bytes().all(|b| b.is_ascii_hexdigit());
-        found.require(
-            hex,
-            "config_hash",
-            &self.config_hash,
-            "64 hexadecimal digits",
-            "records could not be traced to a profile",
-        );
+        found.require(hex, "config_hash", &self.config_hash, "64 hexadecimal digits", "records could not be traced to a profile");
         found.require(!self.robot_id.is_empty(), "robot_id", "nothing", "a name", "records could not be told apart");
     }
 
@@ -60,13 +54,7 @@ impl Control {
         let why = "the control loop's arrays are fixed";
         found.require((1..=J).contains(&n), "model.links", n, format!("1 to {J} links"), why);
         let spheres = self.model.spheres.len();
-        found.require(
-            (1..=SPHERES).contains(&spheres),
-            "model.spheres",
-            spheres,
-            format!("1 to {SPHERES} spheres"),
-            why,
-        );
+        found.require((1..=SPHERES).contains(&spheres), "model.spheres", spheres, format!("1 to {SPHERES} spheres"), why);
         let g = self.model.gravity_m_s2;
         found.vector("model.gravity_m_s2", &g, 30.0, "the arm would be held against another weight");
         for (i, link) in self.model.links.iter().enumerate() {
@@ -76,21 +64,9 @@ impl Control {
         found.direction("model.tool.quat_wxyz", &self.model.tool.quat_wxyz);
         for (i, sphere) in self.model.spheres.iter().enumerate() {
             let path = format!("model.spheres[{i}]");
-            found.require(
-                sphere.link < n,
-                format!("{path}.link"),
-                sphere.link,
-                format!("below {n}"),
-                "there is no such link",
-            );
+            found.require(sphere.link < n, format!("{path}.link"), sphere.link, format!("below {n}"), "there is no such link");
             found.vector(format!("{path}.center_m"), &sphere.center_m, 2.0, "keep-outs would guard the wrong place");
-            found.within(
-                format!("{path}.radius_m"),
-                sphere.radius_m,
-                1e-3,
-                1.0,
-                "keep-outs would guard the wrong volume",
-            );
+            found.within(format!("{path}.radius_m"), sphere.radius_m, 1e-3, 1.0, "keep-outs would guard the wrong volume");
         }
     }
 
@@ -119,13 +95,7 @@ impl Control {
                 "contacts would stop the robot always or never",
             );
         }
-        found.within(
-            "limits.tool_speed_m_s",
-            self.limits.tool_speed_m_s,
-            0.01,
-            3.0,
-            "energy at contact grows with its square",
-        );
+        found.within("limits.tool_speed_m_s", self.limits.tool_speed_m_s, 0.01, 3.0, "energy at contact grows with its square");
     }
 
     fn check_space(&self, found: &mut Findings) {
@@ -180,23 +150,11 @@ impl Control {
             let n = self.model.links.len();
             let why = "a joint would have no drive";
             found.require(nodes.len() == n, "hal.nodes", nodes.len(), format!("{n} entries"), why);
-            found.require(
-                counts_per_rad.len() == n,
-                "hal.counts_per_rad",
-                counts_per_rad.len(),
-                format!("{n} entries"),
-                why,
-            );
+            found.require(counts_per_rad.len() == n, "hal.counts_per_rad", counts_per_rad.len(), format!("{n} entries"), why);
             found.count("hal.bitrate_bps", *bitrate_bps, 10_000, 1_000_000, "classical CAN has no such rate");
             for (i, node) in nodes.iter().enumerate() {
                 let unique = nodes.iter().filter(|other| *other == node).count() == 1;
-                found.require(
-                    (1..=127).contains(node) && unique,
-                    format!("hal.nodes[{i}]"),
-                    node,
-                    "1 to 127 and unique",
-                    why,
-                );
+                found.require((1..=127).contains(node) && unique, format!("hal.nodes[{i}]"), node, "1 to 127 and unique", why);
             }
             for (i, counts) in counts_per_rad.iter().enumerate() {
                 let path = format!("hal.counts_per_rad[{i}]");
@@ -207,22 +165,10 @@ impl Control {
 }
 
 fn check_cycle(cycle: &Cycle, found: &mut Findings) {
-    found.count(
-        "cycle.period_us",
-        cycle.period_us,
-        100,
-        10_000,
-        "the shield and the estimator are made for about 1 kHz",
-    );
+    found.count("cycle.period_us", cycle.period_us, 100, 10_000, "the shield and the estimator are made for about 1 kHz");
     found.count("cycle.priority", u64::from(cycle.priority), 0, 99, "the scheduler has no such priority");
     found.count("cycle.miss_window_cycles", cycle.miss_window_cycles, 1, 1_000_000, "misses would never be judged");
-    found.count(
-        "cycle.miss_limit",
-        cycle.miss_limit,
-        1,
-        cycle.miss_window_cycles.max(1),
-        "misses would never be judged",
-    );
+    found.count("cycle.miss_limit", cycle.miss_limit, 1, cycle.miss_window_cycles.max(1), "misses would never be judged");
 }
 
 fn check_link(link: &Link, path: &str, found: &mut Findings) {
@@ -239,21 +185,9 @@ fn check_link(link: &Link, path: &str, found: &mut Findings) {
     let whole = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz);
     let positive = xx >= -grain && yy >= -grain && zz >= -grain && minor >= -grain && whole >= -grain;
     let shown = format!("{:?}", link.inertia_kgm2);
-    found.require(
-        finite && positive,
-        format!("{path}.inertia_kgm2"),
-        shown,
-        "positive",
-        "turning the link would yield energy",
-    );
+    found.require(finite && positive, format!("{path}.inertia_kgm2"), shown, "positive", "turning the link would yield energy");
     found.within(format!("{path}.armature_kgm2"), link.armature_kgm2, 0.0, 100.0, "dynamics would be meaningless");
-    found.within(
-        format!("{path}.damping_nms_rad"),
-        link.damping_nms_rad,
-        0.0,
-        10_000.0,
-        "dynamics would be meaningless",
-    );
+    found.within(format!("{path}.damping_nms_rad"), link.damping_nms_rad, 0.0, 10_000.0, "dynamics would be meaningless");
     found.within(format!("{path}.friction_nm"), link.friction_nm, 0.0, 10_000.0, "dynamics would be meaningless");
     let moved = link.mass_kg > 0.0 || link.armature_kgm2 > 0.0;
     found.require(
@@ -269,13 +203,7 @@ fn check_limits(joint: &JointLimits, path: &str, period_us: u64, found: &mut Fin
     let (low, high) = (joint.position_min_rad, joint.position_max_rad);
     found.within(format!("{path}.position_min_rad"), low, -100.0, 100.0, "the joint would hit its mechanical stop");
     found.within(format!("{path}.position_max_rad"), high, low + 1e-3, 100.0, "the joint would have no range");
-    found.within(
-        format!("{path}.velocity_rad_s"),
-        joint.velocity_rad_s,
-        1e-3,
-        30.0,
-        "stopping distance grows with its square",
-    );
+    found.within(format!("{path}.velocity_rad_s"), joint.velocity_rad_s, 1e-3, 30.0, "stopping distance grows with its square");
     let (acc, jerk) = (joint.acceleration_rad_s2, joint.jerk_rad_s3);
     found.within(format!("{path}.acceleration_rad_s2"), acc, 1e-2, 1_000.0, "the drives could not follow");
     found.within(format!("{path}.jerk_rad_s3"), jerk, 1e-1, 1e6, "the drives could not follow");
