@@ -9,6 +9,7 @@ import contextlib
 import math
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Value = float | int | bool | str
 BACKLOG_RECORDS = 256  # the kernel queues as few as ten datagrams; a burst waits here
 DATAGRAM_MAX_BYTES = 16_384
 BARRIER_REPLY = b"durable"
+BARRIER_RETRY_S = 0.002
 
 
 class RecordKind(StrEnum):
@@ -90,7 +92,12 @@ class TelemetryClient:
 
     def barrier(self, timeout_ns: int = 2_000_000_000) -> bool:
         """Waits until all that was handed in is on the robot's disk; false: not known to be."""
-        return self.flush() and self.sink.barrier(timeout_ns)
+        deadline_ns = self._clock.now_ns() + timeout_ns
+        while not self.flush():
+            if self._clock.now_ns() >= deadline_ns:
+                return False
+            time.sleep(BARRIER_RETRY_S)
+        return self.sink.barrier(max(0, deadline_ns - self._clock.now_ns()))
 
     def close(self) -> None:
         self.flush()
@@ -201,7 +208,13 @@ class DatagramSink:
 
     def barrier(self, timeout_ns: int) -> bool:
         """An empty datagram asks for a reply once all before it is committed."""
-        if not self._send_bytes(b"") or self._socket is None:
+        tries = max(1, round(timeout_ns / 1e9 / BARRIER_RETRY_S))
+        while not self._send_bytes(b""):
+            tries -= 1
+            if tries <= 0:
+                return False
+            time.sleep(BARRIER_RETRY_S)
+        if self._socket is None:
             return False
         readable, _, _ = select.select([self._socket], [], [], timeout_ns / 1e9)
         if not readable:

@@ -1,4 +1,4 @@
-"""The line protocol encoder: whatever a process hands in, one line comes out, and means the same."""
+"""The line protocol encoder: whatever a process hands in, one line comes out."""
 
 import math
 
@@ -39,8 +39,12 @@ def expected(value: object) -> object:
     return value if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
 
 
-@given(measurement=names, fields=st.dictionaries(names, values, max_size=6), seq=st.integers(1, 2**62))
-def test_line_any_fields_come_back_as_they_went_in(measurement: str, fields: dict, seq: int) -> None:
+@given(
+    measurement=names, fields=st.dictionaries(names, values, max_size=6), seq=st.integers(1, 2**62)
+)
+def test_line_any_fields_come_back_as_they_went_in(
+    measurement: str, fields: dict, seq: int
+) -> None:
     line = line_of(measurement, fields, seq)
     point = decode_line(line)
     wanted: dict[str, object] = {"epoch": 3, "seq": seq}

@@ -29,7 +29,9 @@ def test_seqset_any_steps_agree_with_a_plain_set(history: list) -> None:
 
 
 @given(st.lists(spans, max_size=10), st.lists(spans, max_size=10), spans)
-def test_seqset_minus_and_within_agree_with_a_plain_set(left: list, right: list, cut: tuple) -> None:
+def test_seqset_minus_and_within_agree_with_a_plain_set(
+    left: list, right: list, cut: tuple
+) -> None:
     a, b = SeqSet(left), SeqSet(right)
     assert set(expand(a.minus(b))) == set(expand(a)) - set(expand(b))
     assert set(expand(a.within(*cut))) == set(expand(a)) & set(range(cut[0], cut[1] + 1))

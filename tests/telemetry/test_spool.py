@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from runtime.telemetry.spool_file import SpoolCorruptError, SpoolUnavailableErro
 from tests.telemetry.spools import MIB, alert, at, event, folder_bytes, metric, open_spool
 
 ALL = 2**62
+numbers = count(1)
 
 
 def held(spool: Spool, priority: Priority) -> list[int]:
@@ -37,7 +39,9 @@ def test_spool_commit_gives_sequence_numbers_in_order_of_creation(tmp_path: Path
 def test_spool_lines_carry_their_sequence_epoch_tags_and_unique_time(tmp_path: Path) -> None:
     spool = open_spool(tmp_path / "spool.sqlite")
     spool.commit([metric(1) for _ in range(50)], at(1))
-    points = [decode_line(line) for _, line in spool.take(Priority.METRIC, 1, ALL, rows=99, size=ALL)]
+    points = [
+        decode_line(line) for _, line in spool.take(Priority.METRIC, 1, ALL, rows=99, size=ALL)
+    ]
     assert [point.fields["seq"] for point in points] == list(range(1, 51))
     assert {point.fields["epoch"] for point in points} == {77}
     assert len({point.time_ns for point in points}) == 50
@@ -95,14 +99,14 @@ def fill(spool: Spool, folder: Path, records: list[Record], batch: int = 50) -> 
     return most
 
 
-def test_spool_never_grows_above_its_cap_and_thins_metrics_only(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path / "spool.sqlite", max_bytes=2 * MIB)
+def test_spool_never_grows_above_its_cap_and_thins_metrics_only(memory_folder: Path) -> None:
+    spool = open_spool(memory_folder / "spool.sqlite", max_bytes=2 * MIB)
     records: list[Record] = []
     for index in range(12_000):
         records.append(metric(index, size=150))
         if index % 40 == 0:
             records.append(alert(index) if index % 80 else event(index))
-    most = fill(spool, tmp_path, records)
+    most = fill(spool, memory_folder, records)
     depth = spool.depth()
     assert most <= 2 * MIB
     assert depth.records[Priority.ALERT] + depth.records[Priority.EVENT] == 300
@@ -112,10 +116,10 @@ def test_spool_never_grows_above_its_cap_and_thins_metrics_only(tmp_path: Path) 
 
 
 def test_spool_thins_old_metrics_to_a_coarser_grain_and_keeps_the_newest_whole(
-    tmp_path: Path,
+    memory_folder: Path,
 ) -> None:
-    spool = open_spool(tmp_path / "spool.sqlite", max_bytes=2 * MIB)
-    fill(spool, tmp_path, [metric(index, size=150) for index in range(12_000)])
+    spool = open_spool(memory_folder / "spool.sqlite", max_bytes=2 * MIB)
+    fill(spool, memory_folder, [metric(index, size=150) for index in range(12_000)])
     kept = SeqSet()
     for seq in held(spool, Priority.METRIC):
         kept.add(seq, seq)
@@ -124,18 +128,18 @@ def test_spool_thins_old_metrics_to_a_coarser_grain_and_keeps_the_newest_whole(
     assert 0 < oldest < 3_000
 
 
-def test_spool_books_every_number_it_gave_up(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path / "spool.sqlite", max_bytes=2 * MIB)
-    fill(spool, tmp_path, [metric(index, size=150) for index in range(12_000)])
+def test_spool_books_every_number_it_gave_up(memory_folder: Path) -> None:
+    spool = open_spool(memory_folder / "spool.sqlite", max_bytes=2 * MIB)
+    fill(spool, memory_folder, [metric(index, size=150) for index in range(12_000)])
     thinned = set(expand(spool.thinned(10**6)))
     assert thinned | all_held(spool) == set(range(1, spool.head + 1))
     assert not thinned & all_held(spool)
 
 
-def test_spool_full_of_events_gives_up_the_oldest_events_and_no_alert(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path / "spool.sqlite", max_bytes=MIB)
-    fill(spool, tmp_path, [alert(0) for _ in range(100)])
-    fill(spool, tmp_path, [event(index, size=300) for index in range(4_000)])
+def test_spool_full_of_events_gives_up_the_oldest_events_and_no_alert(memory_folder: Path) -> None:
+    spool = open_spool(memory_folder / "spool.sqlite", max_bytes=MIB)
+    fill(spool, memory_folder, [alert(0) for _ in range(100)])
+    fill(spool, memory_folder, [event(index, size=300) for index in range(4_000)])
     counters = spool.depth().counters
     assert counters["thinned_event"] > 1000
     assert "thinned_alert" not in counters
@@ -143,11 +147,11 @@ def test_spool_full_of_events_gives_up_the_oldest_events_and_no_alert(tmp_path: 
     assert held(spool, Priority.EVENT)[-1] == spool.head
 
 
-def test_spool_booked_numbers_can_be_settled_although_their_range_grew(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path / "spool.sqlite", max_bytes=MIB)
-    fill(spool, tmp_path, [metric(index, size=300) for index in range(3_000)])
+def test_spool_booked_numbers_can_be_settled_although_their_range_grew(memory_folder: Path) -> None:
+    spool = open_spool(memory_folder / "spool.sqlite", max_bytes=MIB)
+    fill(spool, memory_folder, [metric(index, size=300) for index in range(3_000)])
     booked = spool.thinned(3)
-    fill(spool, tmp_path, [metric(index, size=300) for index in range(3_000)])
+    fill(spool, memory_folder, [metric(index, size=300) for index in range(3_000)])
     before = set(expand(spool.thinned(10**6)))
     spool.settle(stored=[], refused=[], thinned=booked)
     assert set(expand(spool.thinned(10**6))) == before - set(expand(booked))
@@ -167,7 +171,9 @@ def test_spool_damaged_record_is_given_up_and_counted(tmp_path: Path) -> None:
     assert spool.counters["damaged"] == 1
 
 
-@pytest.mark.parametrize("content", [b"not a database at all" * 300, b"SQLite format 3\x00" + b"\xff" * 9000])
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 300, b"SQLite format 3\x00" + b"\xff" * 9000]
+)
 def test_spool_file_that_is_none_is_named_and_can_be_set_aside(
     tmp_path: Path, content: bytes
 ) -> None:
@@ -233,9 +239,9 @@ actions = st.lists(
 @settings(deadline=None)
 @given(history=actions)
 def test_spool_below_its_cap_holds_exactly_what_was_committed_and_not_settled(
-    history: list, tmp_path_factory: pytest.TempPathFactory
+    history: list, memory_folder: Path
 ) -> None:
-    path = tmp_path_factory.mktemp("model") / "spool.sqlite"
+    path = memory_folder / f"{next(numbers)}.sqlite"
     spool, model, seq = open_spool(path), {}, 0
     for step, (action, detail) in enumerate(history):
         if action == "commit":
@@ -252,7 +258,7 @@ def test_spool_below_its_cap_holds_exactly_what_was_committed_and_not_settled(
         else:
             spool.close()
             spool = open_spool(path)
-        assert {p: n for p, n in spool.depth().records.items()} == {
+        assert dict(spool.depth().records) == {
             p: sum(1 for kept in model.values() if kept is p) for p in Priority
         }
         assert set(model) <= set(expand(spool.pending(1000)))
@@ -264,10 +270,9 @@ def test_spool_below_its_cap_holds_exactly_what_was_committed_and_not_settled(
 
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 10**6))
-def test_spool_never_loses_an_alert_while_metrics_flood_it(
-    seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("flood")
+def test_spool_never_loses_an_alert_while_metrics_flood_it(seed: int, memory_folder: Path) -> None:
+    folder = memory_folder / str(next(numbers))
+    folder.mkdir()
     spool = open_spool(folder / "spool.sqlite", max_bytes=MIB)
     draw, alerts = random.Random(seed), []
     for step in range(60):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.telemetry.stamp import STEP_TOLERANCE_NS, Instant, Stamper
-from tests.telemetry.spools import S, WALL_NS, at
+from tests.telemetry.spools import WALL_NS, S, at
 
 jumps = st.lists(
     st.tuples(
