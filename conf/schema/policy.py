@@ -19,7 +19,7 @@ class Planner(Model):
     clearance_m: float = setting("distance kept to predicted people", default=0.25, gt=0, le=2)
     horizon_s: float = setting("how far ahead people are predicted", default=1.2, ge=0.5, le=3)
     spread_m_s: float = setting(
-        "how fast a predicted person's place becomes uncertain", default=0.4, ge=0, le=3
+        "how fast a predicted person's place becomes uncertain", default=0.15, ge=0, le=3
     )
 
 
