@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class ProcessFaults:
             self._killed.pop(component, None)
             self._let_run(component, pid, runs=process_runs(fault, now_ns))
             if fault is not None and fault.kind is Kind.GARBAGE:
-                self._scribble(component)
+                scribble(self.paths.shm, TOPICS[component], os.urandom)
         self._limit_disk()
 
     def close(self) -> None:
@@ -102,13 +102,6 @@ class ProcessFaults:
             self._stopped[component] = pid
             _send(pid, signal.SIGSTOP)
 
-    def _scribble(self, component: Component) -> None:
-        """Noise over the records of the process's own topics, as a wild pointer would leave."""
-        for topic in TOPICS[component]:
-            path = self.paths.shm / topic
-            with contextlib.suppress(OSError):
-                _overwrite(path, os.urandom(_record_bytes(path)))
-
     def _limit_disk(self) -> None:
         fault = self.faults.active(Component.DISK)
         if fault is None:
@@ -129,6 +122,14 @@ class ProcessFaults:
             with contextlib.suppress(psutil.Error):
                 psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, limits)
         self._full.clear()
+
+
+def scribble(shm: Path, topics: tuple[str, ...], noise: Callable[[int], bytes]) -> None:
+    """Noise over the records of these topics, as a wild pointer of their writer would leave."""
+    for topic in topics:
+        path = shm / topic
+        with contextlib.suppress(OSError):
+            _overwrite(path, noise(_record_bytes(path)))
 
 
 def _record_bytes(path: Path) -> int:

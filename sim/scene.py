@@ -21,6 +21,7 @@ from sim.people import LIMBS, PARKED_M, People, Stance, Walk, WalkEnd, stance_at
 from sim.robot_model import ARMS, TOOL_SITE, Arm, Meshes
 from sim.suction import Suction
 
+FILL_TRIES = 20  # layouts tried before a crowded bin stays short of a part
 POSE_STEPS = 20  # people, carts and parked parts are moved once in so many physics steps
 
 
@@ -203,10 +204,12 @@ class Scene:
 
     def fill_bin(self, count: int, *, clutter: bool = False) -> None:
         """Put the first `count` parts into the bin: lying apart, or dropped in a heap."""
-        for index in range(self.spec.parts):
-            self.park_part(index)
-        for index in range(min(count, self.spec.parts)):
-            self.spawn_part(index, self.layout.bin, clutter=clutter)
+        for _ in range(FILL_TRIES):
+            for index in range(self.spec.parts):
+                self.park_part(index)
+            wanted = range(min(count, self.spec.parts))
+            if all(self.spawn_part(index, self.layout.bin, clutter=clutter) for index in wanted):
+                break
         if clutter and count:
             mujoco.mj_forward(self.model, self.data)
             self.step(700)
