@@ -48,7 +48,7 @@ from runtime.shm.enums import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 # The control cycle in lock-step: `Core(control_path, shm_dir, epoch=1).cycle(now_ns)`.
 Core = _native.Core
@@ -189,7 +189,7 @@ class ImageWriter:
     """The one writer of a picture topic, of fixed shape and number type."""
 
     def __init__(
-        self, directory: Path, topic: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[Any]
+        self, directory: Path, topic: str, shape: tuple[int, ...], dtype: DTypeLike
     ) -> None:
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
@@ -249,9 +249,7 @@ class Shm:
     def state_reader(self) -> StateReader:
         return StateReader(self.directory)
 
-    def image_writer(
-        self, topic: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[Any]
-    ) -> ImageWriter:
+    def image_writer(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> ImageWriter:
         return ImageWriter(self.directory, topic, shape, dtype)
 
     def image_reader(self, topic: str) -> ImageReader:
