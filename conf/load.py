@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from conf.checks import cross_check
 from conf.mistake import COMMAND_LINE, SCHEMA_DEFAULT, ConfigError, Mistake, Origin
 from conf.plain import Path as KeyPath
-from conf.plain import dotted, leaves
+from conf.plain import leaves
 from conf.profile import dump
 from conf.schema import Config
 from conf.shape import nearest
@@ -69,13 +69,27 @@ class Request:
     choices: dict[str, str]
     values: dict[str, str]
 
-    def arguments(self, *, overlays: Sequence[str], with_values: bool) -> list[str]:
-        """Hydra's arguments for a composition that stops after some of the overlays."""
-        chosen = [f"{group}={option}" for group, option in self.choices.items()]
+    def arguments(self, *, overlays: Sequence[str], whole: bool) -> list[str]:
+        """Hydra's arguments for a composition that stops after some of the overlays.
+
+        Boards, arms and the overlays are what is compared. A table of another group that was
+        chosen on the command line belongs to the command line, so it comes with the whole only.
+        """
         left_out = [group for group in OVERLAYS if group not in overlays]
-        kept = [item for item in chosen if item.split("=")[0] not in left_out]
-        values = [f"++{key}={value}" for key, value in self.values.items()] if with_values else []
+        kept = [
+            f"{group}={option}"
+            for group, option in self.choices.items()
+            if group not in left_out and (whole or not self.is_late(group))
+        ]
+        values = [f"++{key}={value}" for key, value in self.values.items()] if whole else []
         return [*kept, *(f"~{group}" for group in left_out), *values]
+
+    def is_late(self, group: str) -> bool:
+        return group not in (*OVERLAYS, "hardware", "robot", "robot/model")
+
+    @property
+    def changes_on_command_line(self) -> bool:
+        return bool(self.values) or any(self.is_late(group) for group in self.choices)
 
 
 def compose(
@@ -193,7 +207,7 @@ def _sources(request: Request, conf_dir: Path) -> tuple[list[Source], dict[str, 
     """The files in the order in which they are laid over each other, and each group's option."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    arguments = request.arguments(overlays=OVERLAYS, with_values=False)
+    arguments = request.arguments(overlays=OVERLAYS, whole=True)
     with _as_mistakes():
         found = hydra.config_loader.compute_defaults_list(ENTRY, arguments, RunMode.RUN)
     sources: list[Source] = []
@@ -217,7 +231,7 @@ class _Stage:
 
     name: str
     overlays: tuple[str, ...]
-    with_values: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,7 +241,7 @@ class _Layer:
 
     @classmethod
     def compose(cls, request: Request, stage: _Stage) -> "_Layer":
-        arguments = request.arguments(overlays=stage.overlays, with_values=stage.with_values)
+        arguments = request.arguments(overlays=stage.overlays, whole=stage.whole)
         with _as_mistakes():
             composed = hydra_compose(ENTRY, overrides=arguments)
             return cls(stage, _resolved(composed))
@@ -241,8 +255,8 @@ def _stages(request: Request, choices: dict[str, str]) -> list[_Stage]:
     for index, group in enumerate(OVERLAYS):
         if choices.get(group, "none") != "none":
             stages.append(_Stage(group, OVERLAYS[: index + 1]))
-    if request.values:
-        stages.append(_Stage("command line", OVERLAYS, with_values=True))
+    if request.changes_on_command_line:
+        stages.append(_Stage("command line", OVERLAYS, whole=True))
     return stages
 
 
@@ -350,19 +364,22 @@ def _tightened(move: Move, origin: Origin) -> Tightened:
 
 def _foreign_to_unit(sources: list[Source]) -> list[Mistake]:
     """A robot's own file sets `unit` alone, so that its profile keeps the hash of all its kind."""
+    foreign: dict[str, Origin] = {}
+    for source in sources:
+        if _stage_of(source) == UNIT_GROUP:
+            for path, (origin, _) in places_of(source).items():
+                if path[0] != "unit":
+                    foreign.setdefault(str(path[0]), origin)
     return [
         Mistake(
             origin,
-            dotted(path),
-            f"the key {dotted(path)}",
+            key,
+            f"the key {key}",
             "a key of unit: identity, calibration, derating",
             "robots of one profile share its hash; what differs between them has a hash of its own",
             "put it into the facility's file, or use unit.derating",
         )
-        for source in sources
-        if _stage_of(source) == UNIT_GROUP
-        for path, (origin, is_table) in places_of(source).items()
-        if path[:1] != ("unit",) and (not is_table or len(path) == 1)
+        for key, origin in foreign.items()
     ]
 
 

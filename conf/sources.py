@@ -15,7 +15,9 @@ from conf.plain import dotted
 FILE_SIZE_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 32
 FORBIDDEN_KEYS: Final = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_", "hydra")
-RESOLVER: Final = re.compile(r"\$\{\s*([^}${.]*?)\s*:")
+# A reference to another setting is the one interpolation there is.
+REFERENCE: Final = re.compile(r"\$\{[A-Za-z0-9_.]+\}")
+INTERPOLATION: Final = re.compile(r"\$\{[^}]*")
 PLAIN_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value")
@@ -169,9 +171,13 @@ def _node_problem(
         return lambda origin: _deep(origin, path)
     if node.tag not in PLAIN_TAGS:
         return lambda origin: _tag(origin, path, node.tag)
-    if isinstance(node, yaml.ScalarNode) and (found := RESOLVER.search(node.value)):
-        name = found.group(1)
-        return lambda origin: _resolver(origin, path, name)
+    if isinstance(node, yaml.ScalarNode) and node.value == "???":
+        return lambda origin: _open_value(origin, path)
+    if isinstance(node, yaml.ScalarNode):
+        foreign = INTERPOLATION.search(REFERENCE.sub("", node.value))
+        if foreign is not None:
+            text = foreign.group()
+            return lambda origin: _resolver(origin, path, text)
     return None
 
 
@@ -208,11 +214,22 @@ def _tag(origin: Origin, path: KeyPath, tag: str) -> Mistake:
     )
 
 
-def _resolver(origin: Origin, path: KeyPath, name: str) -> Mistake:
+def _open_value(origin: Origin, path: KeyPath) -> Mistake:
     return Mistake(
         origin,
         dotted(path),
-        f"the resolver ${{{name}:…}}",
+        "??? (a value left open)",
+        "a value",
+        "the composer would keep what stood there before, without a word",
+        "write the value, or remove the key",
+    )
+
+
+def _resolver(origin: Origin, path: KeyPath, text: str) -> Mistake:
+    return Mistake(
+        origin,
+        dotted(path),
+        f"the interpolation {text[:60]}}}",
         "a value, or ${path.of.another.setting}",
         "the same files must give the same robot on every machine, so nothing is read from the"
         " environment or computed",

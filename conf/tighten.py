@@ -118,6 +118,8 @@ def _compare(direction: Safe, shape: Shape, old: object, new: object, path: Path
         return
     if not isinstance(old, int | float) or not isinstance(new, int | float):
         return  # of the wrong type: the schema says so
+    if old != old or new != new:
+        return  # NaN is on no side of anything, and the schema refuses it
     safer = new < old if direction is Safe.LOWER else new > old
     yield Move(path, Change.TIGHTENED if safer else Change.LOOSENED, old, new, shape)
 

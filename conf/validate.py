@@ -1,14 +1,13 @@
 """Resolved plain data → Config, or every mistake in it with the place it stands."""
 
 import json
-import math
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from conf.mistake import Mistake, Origin
-from conf.plain import Path, as_table, at, dotted, leaves, shown, step
+from conf.plain import Path, as_list, as_table, at, dotted, leaves, shown, step
 from conf.profile import dump, hash_sections
 from conf.schema import Config
 from conf.shape import Shape, allowed_text, choices_of, clamp, keys_of, nearest, shape_at
@@ -22,42 +21,54 @@ COMPUTED = ("config_hash", "unit_hash")
 
 def validate(data: dict[str, Any], origins: Origins) -> tuple[Config | None, list[Mistake]]:
     """The configuration with its hashes, or the mistakes."""
-    mistakes = [*_unusable(data, origins), *_computed_set(data, origins)]
+    unusable = _unusable(data, origins)
+    mistakes = [*unusable.values(), *_computed_set(data, origins)]
+    usable = _replaced(data, frozenset(unusable))
+    try:
+        draft = Config.model_validate_json(
+            json.dumps({**usable, **dict.fromkeys(COMPUTED, NO_HASH)})
+        )
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if _path_in(data, detail["loc"]) not in unusable:
+                mistakes.append(_mistake(detail, data, origins))
+        return None, mistakes
     if mistakes:
         return None, mistakes
-    text = json.dumps({**data, **dict.fromkeys(COMPUTED, NO_HASH)})
-    try:
-        draft = Config.model_validate_json(text)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        return None, [_mistake(detail, data, origins) for detail in details]
     config_hash, unit_hash = hash_sections(dump(draft))
     return draft.model_copy(update={"config_hash": config_hash, "unit_hash": unit_hash}), []
 
 
-def _unusable(data: dict[str, Any], origins: Origins) -> list[Mistake]:
-    """Values that YAML can hold and JSON cannot, and mandatory ones left open."""
-    found: list[Mistake] = []
+def _replaced(data: Any, unusable: frozenset[Path], path: Path = ()) -> Any:
+    """The same data with null where JSON could not say it."""
+    if path in unusable:
+        return None
+    if (table := as_table(data)) is not None:
+        return {key: _replaced(value, unusable, (*path, key)) for key, value in table.items()}
+    if (items := as_list(data)) is not None:
+        return [_replaced(value, unusable, (*path, i)) for i, value in enumerate(items)]
+    return data
+
+
+def _unusable(data: dict[str, Any], origins: Origins) -> dict[Path, Mistake]:
+    """Values that YAML can hold and JSON cannot."""
+    found: dict[Path, Mistake] = {}
     for path, value in leaves(data):
         reason = _why_unusable(value)
         if reason is not None:
-            found.append(
-                Mistake(
-                    origins.find(path) or ENTRY,
-                    dotted(path),
-                    reason,
-                    _allowed(shape_at(Config, path, data)),
-                    "the profile is JSON, and Tier 1 reads nothing else",
-                    "write a plain value",
-                )
+            found[path] = Mistake(
+                origins.find(path) or ENTRY,
+                dotted(path),
+                reason,
+                _allowed(shape_at(Config, path, data)),
+                "the profile is JSON, and Tier 1 reads nothing else",
+                "write a plain value",
             )
     return found
 
 
 def _why_unusable(value: object) -> str | None:
     match value:
-        case "???":
-            return "??? (a value left open)"
         case str():
             broken = any(0xD800 <= ord(char) <= 0xDFFF for char in value)
             return "text that is not Unicode" if broken else None
@@ -65,9 +76,7 @@ def _why_unusable(value: object) -> str | None:
             return None
         case int():
             return "a number of more than 64 bits" if abs(value) > INTEGER_MAX else None
-        case float():
-            return None if math.isfinite(value) else f"{value}, which is no finite number"
-        case dict() | list():
+        case float() | dict() | list():
             return None
         case _:
             return f"a value of type {type(value).__name__}"
