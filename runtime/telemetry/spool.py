@@ -97,16 +97,17 @@ class Spool:
     def commit(self, records: Sequence[Record], now: Instant) -> Commit:
         """Durable when it returns. A full disk takes alerts, then events, then metrics."""
         with self._lock, translated(self.path):
-            self._keep_below_cap()
-            try:
-                done = self._insert(records, now)
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise
-                done = self._insert_what_fits(records, now)
-            else:
-                self.disk_full = self.disk_full and not self.ballast.restore()
-            return done
+            if self.disk_full:
+                self.disk_full = not self.ballast.restore()
+            if not self.disk_full:
+                try:
+                    self._keep_below_cap()
+                    return self._insert(records, now)
+                except sqlite3.OperationalError as error:
+                    if not is_full(error):
+                        raise
+                    self.disk_full = self.ballast.release_if_needed()
+            return self._insert_what_fits(records, now)
 
     def take(
         self, priority: Priority, first: int, last: int, *, rows: int, size: int
@@ -239,41 +240,56 @@ class Spool:
             self._db.execute("INSERT INTO block VALUES (?, ?, ?, 0)", row)
 
     def _insert_what_fits(self, records: Sequence[Record], now: Instant) -> Commit:
-        """The disk or the file is full: make room, then commit by priority and count the rest."""
-        self._make_room()
+        """The disk is full. Only alerts may make the file grow, into what the ballast left free."""
         total = Commit({p: [] for p in Priority}, dict.fromkeys(Priority, 0))
         for priority in (Priority.ALERT, Priority.EVENT, Priority.METRIC):
             part = [record for record in records if priority_of(record) is priority]
             if not part:
                 continue
+            done = self._insert_part(priority, part, now)
+            if done is None:
+                total.dropped[priority] = len(part)
+                self._add_counts({f"dropped_{priority}": len(part)})
+                continue
+            total.ranges[priority] = done.ranges[priority]
+            total.clock_back_ns = max(total.clock_back_ns, done.clock_back_ns)
+        return total
+
+    def _insert_part(
+        self, priority: Priority, part: Sequence[Record], now: Instant
+    ) -> Commit | None:
+        """First into pages that are free; then, for alerts, into new ones. None: no room at all."""
+        free = self._pragma("freelist_count")
+        for most_pages in self._growth(priority):
             try:
-                total.ranges[priority] = self._insert(part, now).ranges[priority]
+                if free < THIN_PAGES // 4:  # an event makes way for an alert, a metric for both
+                    lowest = Priority.EVENT if priority is Priority.ALERT else Priority.METRIC
+                    self._thin(THIN_PAGES // 4, down_to=lowest)
+                self._db.execute(f"PRAGMA max_page_count = {most_pages}")
+                return self._insert(part, now)
             except sqlite3.OperationalError as error:
                 if not is_full(error):
                     raise
-                total.dropped[priority] = len(part)
-                self._add_counts({f"dropped_{priority}": len(part)})
-        return total
+            finally:
+                self._db.execute(f"PRAGMA max_page_count = {self.limits.max_pages}")
+        return None
 
-    def _make_room(self) -> None:
-        self.disk_full = True
-        self.ballast.release()
-        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        if free < THIN_PAGES:  # pages already free are used again without growing the file
-            with contextlib.suppress(sqlite3.OperationalError):
-                self._thin(THIN_PAGES)
+    def _growth(self, priority: Priority) -> tuple[int, ...]:
+        """File sizes, in pages, that may be tried for a record of this priority."""
+        present = self._pragma("page_count")
+        return (present, self.limits.max_pages) if priority is Priority.ALERT else (present,)
 
     def _keep_below_cap(self) -> None:
         over = self._used_pages() - self.limits.max_pages * 9 // 10
         if over > 0:
             self._thin(over + min(THIN_PAGES, self.limits.max_pages // 20))
 
-    def _thin(self, pages: int) -> None:
+    def _thin(self, pages: int, down_to: Priority = Priority.ALERT) -> None:
         """Give up the least important until so many pages are free."""
         wanted = self._used_pages() - pages
         while self._used_pages() > wanted:
             with transaction(self._db):
-                freed = thinning.give_up(self._db)
+                freed = thinning.give_up(self._db, down_to)
                 if freed is None:
                     return
                 priority, rows = freed
@@ -307,8 +323,10 @@ class Spool:
                 self.counters[key] = self.counters.get(key, 0) + value
 
     def _used_pages(self) -> int:
-        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-        return pages - self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return self._pragma("page_count") - self._pragma("freelist_count")
+
+    def _pragma(self, name: str) -> int:
+        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
 
     def _count_rows(self, priority: Priority) -> int:
         if priority is Priority.METRIC:  # by block: counting rows would read the whole file

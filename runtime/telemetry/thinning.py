@@ -15,11 +15,12 @@ from runtime.telemetry.client import Priority
 from runtime.telemetry.ranges import Range, fold
 
 CHUNK_ROWS = 64  # events and alerts go in such portions, oldest first
+_RISING = (Priority.METRIC, Priority.EVENT, Priority.ALERT)
 VICTIM_BLOCKS = 8  # in one transaction, which the write-ahead log must hold
 
 
-def give_up(db: sqlite3.Connection) -> tuple[Priority, int] | None:
-    """One portion of the least important; None when nothing is left to give."""
+def give_up(db: sqlite3.Connection, down_to: Priority) -> tuple[Priority, int] | None:
+    """One portion of the least important, nothing above `down_to`; None: nothing left to give."""
     victims = choose_blocks(db)
     if victims:
         rows = 0
@@ -27,7 +28,7 @@ def give_up(db: sqlite3.Connection) -> tuple[Priority, int] | None:
             rows += give_up_rows(db, Priority.METRIC, first, last)
             db.execute("DELETE FROM block WHERE first = ?", (first,))
         return Priority.METRIC, rows
-    for priority in (Priority.EVENT, Priority.ALERT):
+    for priority in _RISING[: _RISING.index(down_to) + 1][1:]:
         query = f"SELECT seq FROM {priority} ORDER BY seq LIMIT {CHUNK_ROWS}"
         oldest = [row[0] for row in db.execute(query)]
         if oldest:
@@ -142,7 +143,13 @@ class Ballast:
             return True
         return False
 
-    def release(self) -> None:
-        if self._path is not None:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+    def release_if_needed(self) -> bool:
+        """Whether it is the disk that is full, and not only the spool; then the ballast goes."""
+        if self._path is None:
+            return False
+        with suppress(OSError):
+            disk = os.statvfs(self._path.parent)
+            if disk.f_bavail * disk.f_frsize >= self._size:
+                return False
+            self._path.unlink(missing_ok=True)
+        return True
