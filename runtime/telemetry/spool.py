@@ -119,12 +119,12 @@ class Spool:
             query = f"SELECT * FROM {priority} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
             room = size
             for seq, crc, line in self._db.execute(query, (first, last, rows)):
+                if not isinstance(line, bytes) or zlib.crc32(line) != crc:
+                    damaged.append(seq)
+                    continue
                 room -= len(line) + 1
                 if room < 0 and taken:
                     break
-                if zlib.crc32(line) != crc:
-                    damaged.append(seq)
-                    continue
                 taken.append((seq, line))
             if damaged:
                 self._book_damaged(priority, damaged)
