@@ -1,0 +1,182 @@
+//! The state estimator: an extended Kalman filter over position, velocity and external torque of all joints together.
+//!
+//! It predicts with the arm's own dynamics: acceleration is M⁻¹ (measured torque + external torque − gravity, velocity and
+//! friction terms), so an acceleration that the motors explain is not taken for noise, nor for a collision. Joints are
+//! coupled through M⁻¹ in the covariance too. Left out of the covariance, not of the prediction, is how the acceleration
+//! itself depends on position and velocity: over one period that is far below the process noise.
+
+// Indices run over `0..n` with `n ≤ J`, fixed at construction, and blocks of J.
+#![allow(clippy::indexing_slicing, clippy::needless_range_loop)]
+
+use crate::model::{Factor, J, JointMatrix, Joints, RobotModel};
+use crate::params;
+
+/// Position, velocity, external torque of up to J joints.
+const STATES: usize = 3 * J;
+const V: usize = J;
+const TAU: usize = 2 * J;
+/// Speed over which Coulomb friction turns round.
+const FRICTION_TURN_RAD_S: f64 = 0.02;
+/// How unsure the filter is of an external torque it has not seen yet.
+const TORQUE_UNKNOWN_NM: f64 = 20.0;
+
+/// What is believed about the arm.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    pub q: Joints,
+    pub qd: Joints,
+    pub tau_ext: Joints,
+}
+
+#[derive(Clone, Debug)]
+pub struct Estimator {
+    n: usize,
+    period_s: f64,
+    /// Variances of the measurements, and of the process each period.
+    position_var: f64,
+    velocity_var: f64,
+    torque_var: f64,
+    acceleration_var: f64,
+    drift_var: f64,
+    friction: Joints,
+    now: Estimate,
+    covariance: [[f64; STATES]; STATES],
+}
+
+impl Estimator {
+    #[must_use]
+    pub fn new(noise: &params::Estimator, model: &RobotModel, period_s: f64) -> Self {
+        let square = |x: f64| x * x;
+        let zero = Estimate { q: [0.0; J], qd: [0.0; J], tau_ext: [0.0; J] };
+        let mut estimator = Self {
+            n: model.joints(),
+            period_s,
+            position_var: square(noise.position_noise_rad),
+            velocity_var: square(noise.velocity_noise_rad_s),
+            torque_var: square(noise.torque_noise_nm),
+            acceleration_var: square(noise.acceleration_noise_rad_s2 * period_s),
+            drift_var: square(noise.torque_drift_nm_s * period_s),
+            friction: model.friction(),
+            now: zero,
+            covariance: [[0.0; STATES]; STATES],
+        };
+        estimator.reset(&zero.q, &zero.qd);
+        estimator
+    }
+
+    /// Starts anew from measurements, with no external torque.
+    pub fn reset(&mut self, q: &Joints, qd: &Joints) {
+        self.now = Estimate { q: *q, qd: *qd, tau_ext: [0.0; J] };
+        self.covariance = [[0.0; STATES]; STATES];
+        for i in 0..self.n {
+            self.covariance[i][i] = self.position_var;
+            self.covariance[V + i][V + i] = self.velocity_var;
+            self.covariance[TAU + i][TAU + i] = TORQUE_UNKNOWN_NM * TORQUE_UNKNOWN_NM;
+        }
+    }
+
+    #[must_use]
+    pub fn estimate(&self) -> &Estimate {
+        &self.now
+    }
+
+    /// One period on, under the torques that the motors gave in it.
+    pub fn predict(&mut self, tau: &Joints, model: &RobotModel) {
+        let (bias, mass) = model.bias_and_mass(&self.now.q, &self.now.qd);
+        let Some(factor) = Factor::new(&mass, self.n) else { return };
+        let mut load = [0.0; J];
+        for i in 0..self.n {
+            let friction = self.friction[i] * (self.now.qd[i] / FRICTION_TURN_RAD_S).tanh();
+            load[i] = tau[i] + self.now.tau_ext[i] - bias[i] - friction;
+        }
+        let inverse = factor.inverse();
+        let t = self.period_s;
+        for i in 0..self.n {
+            let qdd: f64 = (0..self.n).map(|k| inverse[i][k] * load[k]).sum();
+            self.now.q[i] += t * (self.now.qd[i] + 0.5 * t * qdd);
+            self.now.qd[i] += t * qdd;
+        }
+        self.predict_covariance(&inverse);
+    }
+
+    /// P ← F P Fᵀ + Q with F = [1, t, 0; 0, 1, t M⁻¹; 0, 0, 1] in blocks.
+    fn predict_covariance(&mut self, inverse: &JointMatrix) {
+        let (n, t) = (self.n, self.period_s);
+        let p = &mut self.covariance;
+        // Noise of the measured torque moves the arm where external torque does: it is added there, and taken out below.
+        for i in 0..n {
+            p[TAU + i][TAU + i] += self.torque_var;
+        }
+        // Rows: F P. The row of q takes v's of before, the row of v takes τ's.
+        for i in 0..n {
+            for c in 0..STATES {
+                p[i][c] += t * p[V + i][c];
+            }
+        }
+        for i in 0..n {
+            let mut row = p[V + i];
+            for k in 0..n {
+                let g = t * inverse[i][k];
+                for (value, tau) in row.iter_mut().zip(&p[TAU + k]) {
+                    *value += g * tau;
+                }
+            }
+            p[V + i] = row;
+        }
+        // Columns: (F P) Fᵀ.
+        for r in 0..3 {
+            for i in 0..n {
+                let row = &mut p[r * J + i];
+                for c in 0..n {
+                    row[c] += t * row[V + c];
+                }
+                for c in 0..n {
+                    let sum: f64 = (0..n).map(|k| inverse[c][k] * row[TAU + k]).sum();
+                    row[V + c] += t * sum;
+                }
+            }
+        }
+        for i in 0..n {
+            p[V + i][V + i] += self.acceleration_var;
+            p[TAU + i][TAU + i] += self.drift_var - self.torque_var;
+            for k in 0..n {
+                let stray = t * inverse[i][k] * self.torque_var;
+                p[V + i][TAU + k] -= stray;
+                p[TAU + k][V + i] -= stray;
+            }
+        }
+    }
+
+    /// Takes in measured positions and velocities, one number after the other.
+    pub fn correct(&mut self, q: &Joints, qd: &Joints) {
+        for i in 0..self.n {
+            self.take(i, q[i] - self.now.q[i], self.position_var);
+        }
+        for i in 0..self.n {
+            self.take(V + i, qd[i] - self.now.qd[i], self.velocity_var);
+        }
+    }
+
+    fn take(&mut self, index: usize, innovation: f64, variance: f64) {
+        let row = self.covariance[index]; // symmetric: also the column
+        let total = row[index] + variance;
+        if !(total > 0.0 && innovation.is_finite()) {
+            return;
+        }
+        let weight = innovation / total;
+        for i in 0..self.n {
+            self.now.q[i] += row[i] * weight;
+            self.now.qd[i] += row[V + i] * weight;
+            self.now.tau_ext[i] += row[TAU + i] * weight;
+        }
+        for block in 0..3 {
+            for i in 0..self.n {
+                let r = block * J + i;
+                let gain = row[r] / total;
+                for (value, other) in self.covariance[r].iter_mut().zip(&row) {
+                    *value -= gain * other;
+                }
+            }
+        }
+    }
+}
