@@ -203,6 +203,8 @@ def automatic_rearm(state: ModeState, table: Modes, *, auto_arm: bool) -> frozen
         StopCause.AMBIGUOUS: table.auto_rearm.ambiguous,
         StopCause.HEALTH: table.auto_rearm.health,
     }
+    if StopCause.BOOT in state.causes and state.modes & (Mode.GPU_OFFLINE | Mode.GPU_OVERLOADED):
+        return NO_REARM  # a robot starts well, or with a person who looked at it
     clearable = all(permitted.get(cause, False) for cause in state.causes)
     return state.causes if clearable and not state.present_causes else NO_REARM
 

@@ -1,4 +1,4 @@
-"""What if: the modes and effects of each thing that can go wrong, by the code that drives the robot.
+"""What if: the modes and effects of all that can go wrong, by the code that drives the robot.
 
 Each row is a `Scenario`: a robot that was well and armed, then one or more readings change and stay
 so for good. The table is what `decide` makes of it, so it cannot differ from the robot.

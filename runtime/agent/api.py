@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from conf.schema import Config
-from runtime.agent.duty import QueueFullError, Request
-from runtime.agent.problem import ProblemError, handle_invalid, handle_problem
+from runtime.agent.duty import Accepted, QueueFullError, Request
+from runtime.agent.problem import ProblemError, handle_http, handle_invalid, handle_problem
 from runtime.agent.replies import (
     ControlReply,
     DrillReply,
@@ -37,7 +38,7 @@ from runtime.agent.replies import (
 )
 from runtime.agent.shared import Command, Inbox, RearmOutcome, Snapshot, SnapshotBox, Verb
 from runtime.agent.skills import SkillShelf
-from runtime.agent.task import Task, TaskSource
+from runtime.agent.task import TaskSource
 from runtime.hal.clock import Clock
 from runtime.health.check import HealthState
 from runtime.health.rounds import worst_critical
@@ -92,6 +93,7 @@ class LocalApi:
         )
         self.app.add_exception_handler(ProblemError, handle_problem)
         self.app.add_exception_handler(RequestValidationError, handle_invalid)
+        self.app.add_exception_handler(HTTPException, handle_http)
         self._add_routes()
 
     def _add_routes(self) -> None:
@@ -158,15 +160,12 @@ class LocalApi:
             raise _skill_problem(error) from error
         request = Request(body.skill, TaskSource(body.source), body.object_id, body.high_value)
         try:
-            task = self._ask(Command(Verb.SUBMIT, request=request))
+            accepted = self._ask(Command(Verb.SUBMIT, request=request))
         except QueueFullError as error:
             raise ProblemError(429, "queue_full", "too many tasks wait", str(error)) from error
-        except OSError as error:
-            raise ProblemError(
-                507, "not_durable", "the task could not be written to disk", str(error)
-            ) from error
-        assert isinstance(task, Task)
-        return task_reply(task)
+        assert isinstance(accepted, Accepted)
+        self._wait_for_disk(accepted)
+        return task_reply(accepted.task)
 
     def post_stop(self, body: NewStop) -> StopReply:
         level = StopLevel[body.level.upper()]
@@ -198,6 +197,21 @@ class LocalApi:
                 " Tier 1 stops the arm by itself; look at the agent's log",
             )
         return snapshot
+
+    def _wait_for_disk(self, accepted: Accepted) -> None:
+        try:
+            saved = accepted.saved.result(timeout=REPLY_TIMEOUT_S)
+        except ReplyTimeoutError:
+            saved = False
+        if not saved:
+            raise ProblemError(
+                507,
+                "not_durable",
+                "the task waits, but is not on disk",
+                f"task {accepted.task.task_id} will run unless the agent ends first; the data"
+                " partition takes no writes: look at the disk check in /v1/health",
+                task_id=accepted.task.task_id,
+            )
 
     def _ask(self, command: Command) -> object:
         self._inbox.put(command)

@@ -5,6 +5,7 @@ of the robot and the fleet what became of each.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from runtime.agent.execution import Execution, Rules, Stage, View, advance, begin
@@ -32,6 +33,14 @@ class Request:
     source: TaskSource
     object_id: int | None = None
     high_value: bool = False
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A task in the queue, and whether it is on disk yet."""
+
+    task: Task
+    saved: "Future[bool]"
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,8 @@ class Duty:
         self._next_id = 1
         self._recover()
 
-    def submit(self, request: Request) -> Task:
+    def submit(self, request: Request) -> "Accepted":
+        """Whoever asked waits for the disk, not this loop."""
         if len(self.queue) >= QUEUE_MAX:
             raise QueueFullError(f"{QUEUE_MAX} tasks are waiting; nothing was added")
         task = Task(
@@ -94,7 +104,7 @@ class Duty:
         )
         self._next_id += 1
         self.queue.append(task)
-        return task
+        return Accepted(task, self._store.save(task))
 
     def cancel_waiting(self) -> int:
         waiting, self.queue = self.queue, []

@@ -2,6 +2,7 @@
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,6 +36,19 @@ def response_of(problem: ProblemError) -> JSONResponse:
 async def handle_problem(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
     return response_of(error)
+
+
+async def handle_http(_request: Request, error: Exception) -> JSONResponse:
+    """What the web framework refuses by itself: unknown paths, wrong methods, unreadable bodies."""
+    assert isinstance(error, HTTPException)
+    return response_of(
+        ProblemError(
+            error.status_code,
+            "refused",
+            "the request is refused",
+            f"{error.detail}; nothing was done; see /openapi.json",
+        )
+    )
 
 
 async def handle_invalid(_request: Request, error: Exception) -> JSONResponse:

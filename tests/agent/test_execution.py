@@ -1,0 +1,249 @@
+"""One task as a state machine: what it does with everything it can see."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from runtime.agent.execution import (
+    Area,
+    Execution,
+    PolicyReport,
+    Rules,
+    Scene,
+    SeenPart,
+    Stage,
+    View,
+    advance,
+    begin,
+    choose_place,
+    place_grid,
+)
+from runtime.agent.task import FailReason, Task, TaskSource
+
+S = 1_000_000_000
+STEP = 50_000_000
+RULES = Rules(
+    pick=Area((0.47, -0.24), (0.30, 0.30)), place=Area((0.47, 0.24), (0.30, 0.30)), attempts_max=3
+)
+TASK = Task(7, "pick_place", TaskSource.API, created_wall_ns=0)
+PART = SeenPart(3, (0.45, -0.2, 0.04), 0.9)
+IDLE = View(scene=None, policy=None, holding=False, may_move=True)
+
+
+def seen(now_ns: int, *parts: SeenPart) -> Scene:
+    return Scene(now_ns, parts)
+
+
+def report(*, done=False, failed=False, reason="none", task_id=7) -> PolicyReport:
+    return PolicyReport(task_id, done, failed, reason)
+
+
+def picking(now_ns: int = S) -> Execution:
+    run = advance(begin(TASK, now_ns), replace(IDLE, scene=seen(now_ns, PART)), now_ns, RULES)
+    assert run.stage is Stage.PICK
+    return run
+
+
+def placing(now_ns: int = S) -> Execution:
+    run = advance(picking(now_ns), replace(IDLE, holding=True), now_ns, RULES)
+    assert run.stage is Stage.PLACE
+    return run
+
+
+def verifying(now_ns: int = S) -> Execution:
+    run = advance(placing(now_ns), replace(IDLE, policy=report(done=True)), now_ns, RULES)
+    run = advance(run, replace(IDLE, at_home=True), now_ns, RULES)
+    assert run.stage is Stage.VERIFY
+    return run
+
+
+def test_a_task_observes_picks_places_retreats_verifies_and_is_done():
+    run = verifying()
+    assert run.place_m is not None
+    there = SeenPart(9, run.place_m, 0.8)
+    done = advance(run, replace(IDLE, scene=seen(2 * S, there)), 2 * S, RULES)
+    assert done.stage is Stage.DONE
+    assert done.attempt == 1
+
+
+def test_observe_ignores_a_picture_taken_before_it_began():
+    run = begin(TASK, S)
+    assert advance(run, replace(IDLE, scene=seen(S - 1, PART)), S, RULES).stage is Stage.OBSERVE
+
+
+def test_observe_takes_the_part_that_was_asked_for_and_no_other():
+    task = replace(TASK, object_id=5)
+    other = SeenPart(5, (0.5, -0.3, 0.04), 0.6)
+    run = advance(begin(task, S), replace(IDLE, scene=seen(S, PART, other)), S, RULES)
+    assert run.target == other
+    run = advance(begin(task, S), replace(IDLE, scene=seen(S, PART)), S, RULES)
+    assert run.stage is Stage.OBSERVE
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        replace(PART, confidence=0.3),
+        replace(PART, position_m=(0.47, 0.24, 0.04)),
+        replace(PART, position_m=(2.0, -0.2, 0.04)),
+    ],
+)
+def test_observe_does_not_pick_what_is_doubtful_or_lies_elsewhere(part):
+    run = advance(begin(TASK, S), replace(IDLE, scene=seen(S, part)), S, RULES)
+    assert run.stage is Stage.OBSERVE
+
+
+def test_observe_that_sees_nothing_in_time_fails_after_its_attempts():
+    run, now_ns = begin(TASK, 0), 0
+    while not run.stage.is_final:
+        now_ns += STEP
+        run = advance(run, replace(IDLE, scene=seen(now_ns)), now_ns, RULES)
+        assert now_ns < 100 * S
+    assert (run.stage, run.reason, run.attempt) == (Stage.FAILED, FailReason.NO_PART_SEEN, 3)
+
+
+def test_pick_that_the_policy_gives_up_is_tried_again_with_another_part_first():
+    other = SeenPart(8, (0.5, -0.3, 0.04), 0.7)
+    run = advance(
+        picking(), replace(IDLE, policy=report(failed=True, reason="grasp_missed")), S, RULES
+    )
+    assert (run.stage, run.attempt, run.reason) == (Stage.OBSERVE, 2, FailReason.GRASP_MISSED)
+    run = advance(run, replace(IDLE, scene=seen(S, PART, other)), S, RULES)
+    assert run.target == other
+
+
+def test_pick_is_not_ended_by_a_report_about_another_task():
+    view = replace(IDLE, policy=report(failed=True, task_id=6))
+    assert advance(picking(), view, S, RULES).stage is Stage.PICK
+
+
+def test_pick_that_takes_too_long_is_tried_again():
+    run = picking(S)
+    late = S + RULES.pick_timeout_ns + 1
+    assert advance(run, IDLE, late, RULES).reason is FailReason.PICK_TIMEOUT
+
+
+def test_place_without_a_part_in_the_tray_afterwards_is_no_success():
+    """The policy says done; the picture does not agree, and the picture decides."""
+    run, now_ns = verifying(), S
+    while run.stage is Stage.VERIFY:
+        now_ns += STEP
+        run = advance(run, replace(IDLE, scene=seen(now_ns, PART)), now_ns, RULES)
+    assert (run.stage, run.reason, run.attempt) == (Stage.OBSERVE, FailReason.PLACE_NOT_SEEN, 2)
+
+
+def test_verify_does_not_count_a_part_that_is_still_in_the_gripper():
+    run = verifying()
+    there = SeenPart(9, run.place_m, 0.8)
+    view = replace(IDLE, scene=seen(2 * S, there), holding=True)
+    assert advance(run, view, 2 * S, RULES).stage is Stage.VERIFY
+
+
+def test_a_stop_with_a_part_in_the_gripper_goes_on_placing_afterwards():
+    run = advance(placing(), replace(IDLE, may_move=False, holding=True), 2 * S, RULES)
+    assert run.stopped_since_ns == 2 * S
+    assert advance(run, replace(IDLE, holding=True), 3 * S, RULES).stage is Stage.PLACE
+
+
+def test_a_stop_that_lost_the_part_looks_again_afterwards():
+    run = advance(placing(), replace(IDLE, may_move=False), 2 * S, RULES)
+    again = advance(run, IDLE, 3 * S, RULES)
+    assert (again.stage, again.attempt, again.target) == (Stage.OBSERVE, 1, None)
+
+
+def test_a_stop_that_lasts_gives_the_task_up():
+    run = advance(picking(), replace(IDLE, may_move=False), 2 * S, RULES)
+    late = 2 * S + RULES.stopped_max_ns
+    assert advance(run, replace(IDLE, may_move=False), late, RULES).reason is FailReason.STOPPED
+
+
+def test_a_task_moved_by_the_fallback_says_so():
+    assert advance(picking(), replace(IDLE, fallback=True), S, RULES).fallback
+
+
+def test_places_in_the_tray_do_not_overlap_and_lie_inside():
+    grid = place_grid(RULES)
+    assert len(grid) == 16
+    assert all(RULES.place.holds((x, y, 0.0), -RULES.slot_m / 2 + 1e-9) for x, y in grid)
+    near = [
+        (a, b)
+        for i, a in enumerate(grid)
+        for b in grid[:i]
+        if (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 < (RULES.slot_m - 1e-9) ** 2
+    ]
+    assert near == []
+
+
+def test_a_full_tray_leaves_no_place():
+    parts = [SeenPart(i, (x, y, 0.02), 0.9) for i, (x, y) in enumerate(place_grid(RULES))]
+    assert choose_place(seen(S, *parts), PART, RULES) is None
+    assert choose_place(seen(S, *parts[1:]), PART, RULES) is not None
+
+
+PARTS = [
+    PART,
+    SeenPart(4, (0.5, -0.3, 0.04), 0.4),
+    *(SeenPart(10 + i, (x, y, 0.04), 0.9) for i, (x, y) in enumerate(place_grid(RULES)[:2])),
+]
+SIGHTS = st.none() | st.lists(st.sampled_from(PARTS), max_size=3, unique=True).map(tuple)
+REPORTS = st.none() | st.builds(
+    PolicyReport, st.sampled_from([0, 7]), st.booleans(), st.booleans(), st.just("x")
+)
+LOOKS = st.tuples(
+    SIGHTS,
+    REPORTS,
+    st.sampled_from([None, False, True]),
+    st.integers(0, 5),
+    st.booleans(),
+    st.sampled_from([0, 0, 0, STEP, 20 * S]),
+    st.sampled_from([STEP, S, 30 * S]),
+)
+
+
+def look(drawn, now_ns: int) -> View:
+    parts, policy, holding, moves, at_home, age_ns, _ = drawn
+    return View(
+        scene=None if parts is None else Scene(now_ns - age_ns, parts),
+        policy=policy,
+        holding=holding,
+        may_move=moves > 0,
+        at_home=at_home,
+    )
+
+
+@given(st.lists(LOOKS, max_size=40))
+def test_whatever_is_seen_attempts_are_bounded_and_every_task_ends(looks):
+    run, now_ns = begin(TASK, 0), 0
+    for drawn in looks:
+        now_ns += drawn[-1]
+        after = advance(run, look(drawn, now_ns), now_ns, RULES)
+        assert run.attempt <= after.attempt <= RULES.attempts_max
+        if run.stage.is_final:
+            assert after == run
+        if after.stage in {Stage.PICK, Stage.PLACE}:
+            assert after.target is not None
+            assert after.place_m is not None
+        run = after
+    for _ in range(200):
+        now_ns += 3 * S
+        run = advance(run, replace(IDLE, scene=seen(now_ns)), now_ns, RULES)
+    assert run.stage.is_final
+
+
+@given(st.lists(LOOKS, min_size=10, max_size=60))
+def test_done_is_reached_only_with_a_part_seen_where_it_was_to_go(looks):
+    run, now_ns = begin(TASK, 0), 0
+    for drawn in looks:
+        now_ns += STEP
+        view = look(drawn, now_ns)
+        after = advance(run, view, now_ns, RULES)
+        if after.stage is Stage.DONE and run.stage is not Stage.DONE:
+            event("done")
+            assert view.scene is not None
+            assert run.place_m is not None
+            assert view.holding is False
+            assert view.scene.capture_ns >= run.stage_since_ns
+            assert any(part.position_m[:2] == run.place_m[:2] for part in view.scene.parts)
+        run = after
