@@ -117,7 +117,7 @@ class Reader:
 
     def __init__(self, directory: Path, topic: str) -> None:
         self.dtype = DTYPES[topic]
-        self._native = _native.Reader(directory, topic)
+        self._native: _native.Reader = _native.Reader(directory, topic)
 
     def latest(self) -> np.void | None:
         """A copy of the newest record; None when there is none, or an enum field makes no sense."""
@@ -147,34 +147,30 @@ class Histogram:
         return Histogram(self.upper_us, self.counts - earlier.counts)
 
 
-class StateReader:
+class StateReader(Reader):
     """Reads the control process's own file, which outlives it."""
 
     def __init__(self, directory: Path) -> None:
         self.dtype = DTYPES["state"]
-        self._native = _native.StateReader(directory)
-
-    def latest(self) -> np.void | None:
-        data = self._native.latest()
-        return None if data is None else np.frombuffer(data, self.dtype)[0]
+        self._native = self._state = _native.StateReader(directory)
 
     def epoch(self) -> int:
         """How often a control process has started on this file; 0 while there is none."""
-        return self._native.epoch()
+        return self._state.epoch()
 
     def frames(self, since_cycle: int = 0) -> NDArray[np.void]:
         """Every cycle after the given one that the ring still holds, oldest first: about 2 s."""
-        return np.frombuffer(self._native.frames(since_cycle), self.dtype)
+        return np.frombuffer(self._state.frames(since_cycle), self.dtype)
 
     def ledger(self) -> list[np.void]:
         """The newest missed deadlines, oldest first."""
-        return list(np.frombuffer(self._native.ledger(), DTYPES["state.miss"]))
+        return list(np.frombuffer(self._state.ledger(), DTYPES["state.miss"]))
 
     def histograms(self) -> dict[Stage, Histogram]:
         """How long each stage of the cycle took, over the file's life."""
         return {
             Stage[name]: Histogram(BUCKET_UPPER_US, np.array(counts, np.uint64))
-            for name, counts in self._native.histograms()
+            for name, counts in self._state.histograms()
         }
 
 
@@ -203,7 +199,7 @@ class ImageWriter:
             raise TypeError(
                 f"the picture is {array.dtype}{array.shape}, the topic's {self.dtype}{self.shape}"
             )
-        return self._native.write(memoryview(np.ascontiguousarray(array)).cast("B"), capture_ns)
+        return self._native.write(np.ascontiguousarray(array).data.cast("B"), capture_ns)
 
 
 class ImageReader:
@@ -222,7 +218,7 @@ class ImageReader:
         if shape is None:
             return None
         array = np.empty(shape[1], shape[0])
-        taken = self._native.latest_into(memoryview(array).cast("B"))
+        taken = self._native.latest_into(array.data.cast("B"))
         if taken is None:
             return None
         array.flags.writeable = False
@@ -242,7 +238,7 @@ class Shm:
     def reader(self, topic: Literal["state"]) -> StateReader: ...
     @overload
     def reader(self, topic: str) -> Reader: ...
-    def reader(self, topic: str) -> Reader | StateReader:
+    def reader(self, topic: str) -> Reader:
         """The reader of a topic; the state's has more to tell than its newest record."""
         return StateReader(self.directory) if topic == "state" else Reader(self.directory, topic)
 
