@@ -5,10 +5,10 @@ import pytest
 from conf.control import control_bytes
 from conf.load import compose, options_of
 from conf.mistake import Origin
-from conf.profile import dump, parse_profile, profile_bytes
 from conf.plain import leaves
-from conf.shape import shape_at
+from conf.profile import dump, parse_profile, profile_bytes
 from conf.schema import Config
+from conf.shape import shape_at
 
 PAIRS = list(itertools.product(options_of("hardware"), options_of("facility")))
 

@@ -18,8 +18,8 @@ from conf.profile import (
     write_profile,
 )
 from conf.schema import Config
-from conf.validate import validate
 from conf.sources import Origins
+from conf.validate import validate
 
 JSON = st.recursive(
     st.none()

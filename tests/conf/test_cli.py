@@ -1,0 +1,116 @@
+"""`bedplate config …` as a user types it."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bedplate import AREAS, build_app
+from conf.control import control_bytes
+from conf.profile import read_profile
+
+
+def bedplate(*arguments: str):
+    return CliRunner().invoke(build_app(list(arguments)), list(arguments))
+
+
+def test_overview_names_every_area_and_a_way_to_start():
+    result = bedplate("--help")
+    assert result.exit_code == 0
+    for area in AREAS:
+        assert f"  {area.command} " in result.output
+        assert area.summary in result.output
+    assert "bedplate config show" in result.output
+
+
+def test_unknown_command_is_refused():
+    result = bedplate("confg")
+    assert result.exit_code == 2
+    assert "confg" in result.output
+
+
+def test_command_whose_packages_are_missing_says_which(monkeypatch):
+    monkeypatch.setattr("bedplate.AREAS", (AREAS[0].__class__("x", "no_such_area.cli", "None."),))
+    with pytest.raises(SystemExit, match="needs the Python module no_such_area"):
+        build_app(["x"])
+
+
+def test_show_prints_values_with_their_places():
+    result = bedplate("config", "show", "robot.limits", "--facility", "gdansk")
+    assert result.exit_code == 0
+    [line] = [line for line in result.output.splitlines() if "tool_speed_m_s" in line]
+    assert line.split()[:2] == ["robot.limits.tool_speed_m_s", "0.7"]
+    assert "conf/facility/gdansk.yaml:" in line
+    assert "hardware." not in result.output
+
+
+def test_show_ends_with_hashes_and_what_was_tightened(composed):
+    result = bedplate("config", "show")
+    assert f"config hash   {composed.hash}" in result.output
+    assert "safety tightened by overlays:" in result.output
+    assert "facility.keep_out.table" in result.output
+
+
+def test_show_as_json_is_one_document(composed):
+    result = bedplate("config", "show", "--json")
+    data = json.loads(result.output)
+    assert data["config_hash"] == composed.hash
+    rows = {row["path"]: row for row in data["values"]}
+    assert rows["facility.name"]["value"] == "osaka"
+    assert rows["facility.name"]["origin"].startswith("conf/facility/osaka.yaml:")
+
+
+def test_show_of_nothing_is_refused():
+    result = bedplate("config", "show", "nowhere")
+    assert result.exit_code == 2
+
+
+def test_refused_configuration_prints_every_mistake_and_ends_with_2():
+    result = bedplate("config", "show", "-s", "policy.retries=-1", "-s", "policy.retrys=1")
+    assert result.exit_code == 2
+    assert "policy.retries\n  got -1, must be a whole number between 0 and 10" in result.output
+    assert "2 problems" in result.output
+
+
+def test_check_without_a_choice_checks_every_pair():
+    result = bedplate("config", "check")
+    assert result.exit_code == 0
+    assert result.output.count(" fits ") == 8
+
+
+def test_check_of_one_pair_as_json_carries_the_parts_of_each_mistake():
+    result = bedplate(
+        "config", "check", "--hardware", "sim_x86", "--facility", "osaka", "--json",
+        "-s", "facility.people.stale_ms=9999",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    [pair] = json.loads(result.output)
+    [found] = [row for row in pair["mistakes"] if row["allowed"].startswith("a whole number")]
+    assert set(found) == {"origin", "path", "got", "allowed", "because", "try"}
+
+
+def test_diff_names_what_differs_and_from_where():
+    result = bedplate("config", "diff", "osaka", "gdansk")
+    assert result.exit_code == 0
+    assert "facility.people.human_speed_m_s\n  1.6" in result.output
+    assert bedplate("config", "diff", "osaka", "osaka").output == "0 values differ\n"
+
+
+def test_diff_of_boards():
+    result = bedplate("config", "diff", "osaka@jetson_thor", "osaka@jetson_agx_orin", "--json")
+    assert "hardware.compute.fp16_tflops" in {row["path"] for row in json.loads(result.output)}
+
+
+def test_schema_is_a_json_schema():
+    data = json.loads(bedplate("config", "schema").output)
+    assert data["title"] == "Bedplate configuration"
+    assert "config_hash" not in data["properties"]
+
+
+def test_compile_writes_profile_and_control_file(tmp_path):
+    out = tmp_path / "run"
+    result = bedplate("config", "compile", "--out", str(out), "--robot-id", "osaka-02")
+    assert result.exit_code == 0
+    config = read_profile(out / "profile.json")
+    assert config.robot_id == "osaka-02"
+    assert (out / "control.json").read_bytes() == control_bytes(config)
