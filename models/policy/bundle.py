@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.policy.card import CARD_FILE, arm_folder
-from models.policy.cell import CHUNK_STEPS, EXECUTE_STEPS
-from models.policy.expert import Law
+from models.policy.law import CHUNK_STEPS, EXECUTE_STEPS, Law
 from runtime.policy.observation import observation_size
 from runtime.skills.cli import pack_folder, write_manifest
 from runtime.skills.manifest import MANIFEST_FILE, Postcondition, Precondition

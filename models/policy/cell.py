@@ -6,14 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.policy.chain import Chain, forward, make_chain
-from models.policy.expert import Law
+from models.policy.law import CHUNK_STEPS, EXECUTE_STEPS, Law
 from models.policy.rehearsal import Cell, Noise, Setting
 from sim.compile_robot import compile_arm
 from sim.layout import CellLayout, Tub
 from sim.robot_model import ARMS, Arm
 
-CHUNK_STEPS = 16
-EXECUTE_STEPS = 8
 PART_HEIGHT_MAX_M = 0.12  # of the top of a part above the table, heaps included
 EDGE_M = 0.01  # targets are drawn a little beyond the walls' reach
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.policy.chain import forward
-from models.policy.expert import STEP_S, Situation, expert_chunk
+from models.policy.expert import Situation, expert_chunk
+from models.policy.law import STEP_S
 from models.policy.rehearsal import Setting
 from runtime.policy.observation import Observed, Stage, build_observation
 from sim.appearance import Style

@@ -11,25 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.policy.chain import Chain, Pose, forward
+from models.policy.law import STEP_S, Law
 from runtime.policy.observation import Stage
 
-STEP_S = 0.01
 CONTROL_LAG_S = 0.05  # how quickly velocity follows the law: what keeps jerk low
 DAMPING = 0.02  # of the least-squares inverse, in m and rad
-
-
-class Law(NamedTuple):
-    """Speeds and heights of the motion, all in SI units."""
-
-    speed_m_s: float = 0.55
-    lift_speed_m_s: float = 0.45
-    contact_speed_m_s: float = 0.03
-    press_m: float = 0.014  # how far below the detected top the cup may seek contact
-    hover_m: float = 0.07
-    transport_m: float = 0.20  # height of the cup above the base while carrying across walls
-    funnel_m: float = 0.005  # lateral error inside which the descent begins
-    joint_velocity_rad_s: float = 1.0
-    joint_acceleration_rad_s2: float = 4.0
 
 
 class Situation(NamedTuple):

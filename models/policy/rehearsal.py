@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.policy.chain import Chain, forward
-from models.policy.expert import STEP_S, Law, Situation, expert_chunk
+from models.policy.expert import Situation, expert_chunk
+from models.policy.law import STEP_S, Law
 from runtime.policy.observation import Observed, Stage, build_observation
 
 CUP_REACH_M = 0.022  # lateral error at which the cup still seals on a part

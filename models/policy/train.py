@@ -15,9 +15,9 @@ import numpy as np
 import optax
 
 from models.policy import network
+from models.policy.card import file_facts, update_card
 from models.policy.cell import make_setting
 from models.policy.demonstrate import demonstrate
-from models.policy.card import file_facts, update_card
 from models.policy.export import Figures, export_policy
 from models.policy.rehearsal import Setting, Student, rehearse
 from runtime.policy.observation import observation_size
@@ -92,7 +92,9 @@ def train_policy(arm: Arm, setting: Setting, recipe: Recipe, effort: Effort) -> 
 def describe(arm: Arm, setting: Setting, shape: network.Shape, effort: Effort) -> None:
     """The card's sections that both networks share."""
     noise = setting.noise
-    about = f"Pick and place with a suction cup for the {arm.value}: behaviour cloned from a script."
+    about = (
+        f"Pick and place with a suction cup for the {arm.value}: behaviour cloned from a script."
+    )
     update_card(arm.value, "about", about)
     update_card(
         arm.value,
