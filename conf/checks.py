@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from conf.canbus import BUS_LOAD_MAX, Bus, cycle_ns
+from conf.canbus import BUS_LOAD_MAX, Bus, cycle_us
 from conf.mistake import Mistake, Origin
 from conf.schema import Config
 from conf.schema.hardware import Cia402Actuation, ComputeRow, Execution, Placement, Scheduling
@@ -267,11 +267,11 @@ def check_can(config: Config) -> Iterator[Mistake]:
         return
     axes = len(config.robot.model.links)
     bus = Bus(actuation.fd, actuation.bitrate_bps, actuation.data_bitrate_bps)
-    need_us = cycle_ns(axes, bus) / 1000
+    need_us = cycle_us(axes, bus)
     room_us = config.hardware.control.period_us * BUS_LOAD_MAX
     if need_us > room_us:
         faster = Bus(True, 1_000_000, 8_000_000)
-        helps = cycle_ns(axes, faster) / 1000 <= room_us
+        helps = cycle_us(axes, faster) <= room_us
         yield _problem(
             "hardware.actuation.fd" if not actuation.fd else "hardware.actuation.data_bitrate_bps",
             f"{axes} axes that need {need_us:.0f} µs of the wire each cycle",

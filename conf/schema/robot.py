@@ -259,7 +259,17 @@ class Drive(Model):
     """The motors as a CiA 402 bus sees them; unused with simulated drives."""
 
     nodes: tuple[Annotated[int, Field(ge=1, le=127)], ...] = setting("node id of each joint")
-    counts_per_rad: PerJoint = setting("encoder counts a radian of each joint")
+    counts_per_rad: Annotated[
+        tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], Field(min_length=1, max_length=8)
+    ] = setting("encoder counts a radian of each joint; negative: the encoder counts backwards")
+
+    @model_validator(mode="after")
+    def _drives_can_be_told_apart(self) -> Self:
+        if len(set(self.nodes)) != len(self.nodes):
+            raise ValueError("two drives with one node id would both answer")
+        if any(abs(counts) < 1 for counts in self.counts_per_rad):
+            raise ValueError("less than one count a radian makes positions meaningless")
+        return self
 
 
 class Tub(Model):
