@@ -40,6 +40,7 @@ FAULTY: dict[str, Component] = {"cell": Component.CAMERA_CELL, "bin": Component.
 WRONG_VIEW = {"cell": "bin", "bin": "cell"}
 SLOW_PERIOD_NS = NS_PER_S // 2
 LATE_NS = 400 * NS_PER_MS
+GRID_NS = 8 * NS_PER_MS
 REPORT_EVERY_NS = 10 * NS_PER_S
 
 
@@ -146,8 +147,10 @@ class Cameras:
     def _is_due(self, stream: Stream, fault: ActiveFault | None, now_ns: int) -> bool:
         slow = fault is not None and fault.kind is Kind.SLOW
         period_ns = SLOW_PERIOD_NS if slow else stream.period_ns
-        # A quarter of a period of tolerance: the loop's own grid wanders by less.
-        if now_ns < stream.due_ns - period_ns // 4:
+        if stream.due_ns > now_ns + period_ns:  # it was slow until now
+            stream.due_ns = now_ns
+        # The loop's own grid wanders a little against the stream's.
+        if now_ns < stream.due_ns - min(period_ns // 4, GRID_NS):
             return False
         stream.due_ns = max(stream.due_ns + period_ns, now_ns + period_ns // 2)
         return True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from conf.schema import Config
 from runtime.hal.clock import NS_PER_S
@@ -58,6 +58,11 @@ class FaultEntry(_Model):
     component: Component
     kind: Kind
     for_s: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _yaml_reads_off_as_no(cls, value: object) -> object:
+        return Kind.OFF if value is False else value
 
     def scheduled(self) -> ScheduledFault:
         lasts_ns = None if self.for_s is None else round(self.for_s * NS_PER_S)

@@ -55,6 +55,7 @@ class Referee:
         self.tally = Tally()
         self.states = [PartState.AWAY] * scene.spec.parts
         self._carried = [False] * scene.spec.parts
+        self._fallen = [False] * scene.spec.parts
         self._since_s = [0.0] * scene.spec.parts
         kinds, _ = scene.geom_labels()
         self._kinds = kinds
@@ -72,6 +73,9 @@ class Referee:
 
     def _follow(self, truth: PartTruth) -> None:
         state = part_state(self._scene, truth)
+        fallen = truth.in_play and truth.position_m[2] < FALLEN_Z_M
+        self.tally.fallen += fallen and not self._fallen[truth.index]
+        self._fallen[truth.index] = fallen
         before = self.states[truth.index]
         if state is before:
             self._settle(truth.index, state)
@@ -84,8 +88,6 @@ class Referee:
             self._carried[truth.index] = True
         elif state is PartState.AWAY:
             self._carried[truth.index] = False
-        elif state is PartState.LOOSE and truth.position_m[2] < FALLEN_Z_M:
-            self.tally.fallen += 1
 
     def _settle(self, part: int, state: PartState) -> None:
         """A part that was carried counts once, where it came to rest."""

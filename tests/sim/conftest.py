@@ -9,11 +9,9 @@ import pytest
 from conf.load import compose
 from conf.schema import Config
 from runtime.daemon import Context
-from runtime.hal.clock import VirtualClock
 from runtime.paths import Paths
-from runtime.shm import Shm
-from runtime.telemetry.client import MemorySink, TelemetryClient
 from sim.render import can_render
+from tests.sim.cores import make_context
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +25,13 @@ def other_config() -> Config:
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    made = Paths(tmp_path / "run", tmp_path / "data")
-    for folder in (made.run, made.data, made.run / "shm"):
-        folder.mkdir(parents=True)
-    return made
+def context(config: Config, tmp_path: Path) -> Context:
+    return make_context(config, tmp_path)
 
 
 @pytest.fixture
-def context(config: Config, paths: Paths) -> Context:
-    clock = VirtualClock()
-    client = TelemetryClient(MemorySink(), "test", clock)
-    return Context(config, paths, clock, Shm(paths.shm), client)
+def paths(context: Context) -> Paths:
+    return context.paths
 
 
 @pytest.fixture

@@ -1,10 +1,22 @@
-"""Stand-ins for Tier 1 in tests of the simulator."""
+"""Stand-ins for Tier 1 in tests of the simulator, and a context for one process."""
 
 import math
 from pathlib import Path
 
-from runtime.hal.clock import NS_PER_S
+from conf.schema import Config
+from runtime.daemon import Context
+from runtime.hal.clock import NS_PER_S, VirtualClock
+from runtime.paths import Paths
 from runtime.shm import Shm
+from runtime.telemetry.client import MemorySink, TelemetryClient
+
+
+def make_context(config: Config, folder: Path) -> Context:
+    paths = Paths(folder / "run", folder / "data")
+    for path in (paths.run, paths.data, paths.run / "shm"):
+        path.mkdir(parents=True, exist_ok=True)
+    clock = VirtualClock()
+    return Context(config, paths, clock, Shm(paths.shm), TelemetryClient(MemorySink(), "t", clock))
 
 
 class SwingingCore:
