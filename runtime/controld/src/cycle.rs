@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use decide::params::Control;
-use layout::{Actuators, Realtime, Sensors, Stage, StateFrame};
+use decide::{Controller, Inputs};
+use layout::{Directive, Realtime, Stage, StateFrame, StopLevel};
 
 use crate::account::{Grid, Laps, MissWindow, miss_of};
-use crate::authority::{Authority, Orders, Readings};
 use crate::hal::Hal;
-use crate::inputs::Inputs;
 use crate::shm::{ShmError, StateWriter};
+use crate::slots::Slots;
 
 /// What happened outside the cycle that it must answer to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,44 +20,54 @@ pub struct Events {
 
 pub struct Cycle {
     hal: Hal,
-    inputs: Inputs,
-    authority: Authority,
+    slots: Slots,
+    controller: Controller,
     state: StateWriter,
     frame: StateFrame,
-    actuators: Actuators,
+    inherited: Inherited,
     misses: MissWindow,
     too_many_misses: bool,
     laps: Laps,
     woke_ns: i64,
-    realtime: Realtime,
+}
+
+/// What a restarted process keeps of the one before it, from the frame that one left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Inherited {
+    interventions: [u64; layout::CHECKS],
+    rejected: [u64; layout::REJECTS],
+    /// A re-arm that was used up before the restart must not arm again after it.
+    rearm_count: u64,
 }
 
 impl Cycle {
     /// # Errors
     /// When a shared file cannot be made or mapped.
     pub fn open(control: &Control, dir: &Path, hal: Hal, state: StateWriter) -> Result<Self, ShmError> {
-        let inherited = state.inherited().copied();
-        let authority =
-            Authority::new(control, inherited.as_ref(), state.epoch()).map_err(|problem| ShmError::new(dir, problem))?;
-        let period_ns = period_ns(control);
+        let controller = Controller::new(control, state.epoch())
+            .map_err(|e| ShmError::new(dir, format!("the robot's model cannot be: {e:?}")))?;
+        let before = state.inherited().copied().unwrap_or_default();
         Ok(Self {
             hal,
-            inputs: Inputs::open(dir)?,
-            frame: authority.first_frame(inherited.as_ref(), state.epoch()),
-            authority,
+            slots: Slots::open(dir)?,
+            controller,
+            frame: StateFrame { seq: before.seq, cycle: before.cycle, misses: before.misses, ..StateFrame::default() },
             state,
-            actuators: Actuators::default(),
-            misses: MissWindow::new(control.cycle.miss_limit, control.cycle.miss_window_cycles, period_ns),
+            inherited: Inherited {
+                interventions: before.interventions,
+                rejected: before.rejected,
+                rearm_count: before.rearm_count,
+            },
+            misses: MissWindow::new(control.cycle.miss_limit, control.cycle.miss_window_cycles, period_ns(control)),
             too_many_misses: false,
             laps: Laps::default(),
             woke_ns: 0,
-            realtime: Realtime::Unknown,
         })
     }
 
     /// What every record says of the scheduling that was obtained.
     pub fn set_realtime(&mut self, realtime: Realtime) {
-        self.realtime = realtime;
+        self.frame.realtime = realtime.raw();
     }
 
     /// Runs one cycle; `clock` is read between the stages.
@@ -65,55 +75,39 @@ impl Cycle {
     pub fn run(&mut self, scheduled_ns: i64, events: Events, mut clock: impl FnMut() -> i64) {
         self.woke_ns = clock();
         self.laps = Laps::start(scheduled_ns, self.woke_ns);
-        let sensors = self.read_sensors();
-        self.laps.end(Stage::Sensors, clock());
-        self.authority.estimate(sensors.as_ref(), self.woke_ns);
-        self.laps.end(Stage::Estimate, clock());
-        let readings = Readings {
+        let sensors = self.hal.read(self.woke_ns);
+        let directive = self.slots.directive.latest().map(|d| self.inherited.without_used_rearm(d));
+        let inputs = Inputs {
             now_ns: self.woke_ns,
-            people: self.inputs.people.latest(),
-            verdict: self.inputs.verdict.latest(),
-            directive: self.inputs.directive.latest(),
-            policy: self.inputs.policy.latest(),
-            fallback: self.inputs.fallback.latest(),
-            stop_wanted: events.stop_wanted,
-            too_many_misses: self.too_many_misses,
+            sensors: sensors.as_ref(),
+            policy: self.slots.policy.latest(),
+            fallback: self.slots.fallback.latest(),
+            people: self.slots.people.latest(),
+            verdict: self.slots.verdict.latest(),
+            directive: directive.as_ref(),
+            deadlines_missed: self.too_many_misses,
+            shutdown: events.stop_wanted,
         };
-        self.authority.shield(&readings);
+        self.laps.end(Stage::Sensors, clock());
+        self.controller.estimate(&inputs);
+        self.laps.end(Stage::Estimate, clock());
+        self.controller.shield(&inputs);
         self.laps.end(Stage::Shield, clock());
-        let orders = self.authority.choose(&readings);
+        self.controller.choose(&inputs);
         self.laps.end(Stage::Choose, clock());
-        self.command(&orders);
+        let actuators = self.controller.command(&inputs);
+        self.hal.write(&actuators);
         self.laps.end(Stage::Command, clock());
+        self.controller.report(&inputs, &mut self.frame);
         self.publish();
         self.laps.end(Stage::Publish, clock());
-    }
-
-    fn read_sensors(&mut self) -> Option<Sensors> {
-        self.hal.read(self.woke_ns)
-    }
-
-    fn command(&mut self, orders: &Orders) {
-        let a = &mut self.actuators;
-        a.seq = a.seq.wrapping_add(1);
-        a.epoch = self.state.epoch();
-        a.created_ns = self.woke_ns;
-        a.tick = a.tick.wrapping_add(1);
-        a.q_des = orders.q;
-        a.qd_des = orders.qd;
-        a.tau_ff = orders.tau;
-        a.gripper = orders.gripper;
-        a.power = u8::from(orders.power);
-        self.hal.write(a);
     }
 
     fn publish(&mut self) {
         self.frame.seq = self.frame.seq.wrapping_add(1);
         self.frame.cycle = self.frame.cycle.wrapping_add(1);
-        self.frame.created_ns = self.woke_ns;
         self.frame.wake_ns = self.laps.get(Stage::Wake);
-        self.frame.realtime = self.realtime.raw();
-        self.authority.report(&mut self.frame);
+        self.inherited.add_to(&mut self.frame);
         self.state.publish(&self.frame);
     }
 
@@ -145,7 +139,7 @@ impl Cycle {
     /// The arm stands and the drives are off: the process may end.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.authority.is_stopped()
+        self.controller.level() == StopLevel::PowerOff
     }
 
     /// Descriptors that the cycle reads and writes.
@@ -157,7 +151,7 @@ impl Cycle {
     /// The mappings of files that other processes may write.
     #[must_use]
     pub fn foreign_ranges(&self) -> Vec<(usize, usize)> {
-        let mut ranges = self.inputs.ranges().to_vec();
+        let mut ranges = self.slots.ranges().to_vec();
         ranges.push(self.state.map().range());
         if let Hal::Sim(sim) = &self.hal {
             ranges.extend(sim.ranges());
@@ -168,6 +162,24 @@ impl Cycle {
     #[must_use]
     pub fn frame(&self) -> &StateFrame {
         &self.frame
+    }
+}
+
+impl Inherited {
+    fn without_used_rearm(&self, directive: &Directive) -> Directive {
+        let used = directive.rearm_count <= self.rearm_count;
+        Directive { rearm_count: if used { 0 } else { directive.rearm_count }, ..*directive }
+    }
+
+    /// Counts go on over a restart.
+    fn add_to(&self, frame: &mut StateFrame) {
+        for (count, before) in frame.interventions.iter_mut().zip(self.interventions) {
+            *count = count.wrapping_add(before);
+        }
+        for (count, before) in frame.rejected.iter_mut().zip(self.rejected) {
+            *count = count.wrapping_add(before);
+        }
+        frame.rearm_count = frame.rearm_count.max(self.rearm_count);
     }
 }
 

@@ -2,14 +2,13 @@
 #![deny(unsafe_code)]
 
 pub mod account;
-pub mod authority;
 pub mod control;
 pub mod cycle;
 pub mod hal;
-pub mod inputs;
 pub mod looping;
 pub mod notify;
 pub mod options;
 pub mod shm;
+pub mod slots;
 pub mod sys;
 pub mod watchdog;

@@ -6,7 +6,7 @@ use layout::{Directive, MotionCommand, People, SafetyVerdict};
 
 use crate::shm::{ShmError, SlotReader};
 
-pub struct Inputs {
+pub struct Slots {
     pub policy: SlotReader<MotionCommand>,
     pub fallback: SlotReader<MotionCommand>,
     pub people: SlotReader<People>,
@@ -14,7 +14,7 @@ pub struct Inputs {
     pub directive: SlotReader<Directive>,
 }
 
-impl Inputs {
+impl Slots {
     /// # Errors
     /// When a slot cannot be made or mapped.
     pub fn open(dir: &Path) -> Result<Self, ShmError> {
