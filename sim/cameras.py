@@ -85,7 +85,10 @@ class Stream:
             self.depth.write(picture.depth_m, capture_ns=picture.capture_ns)
         self.color.write(picture.color, capture_ns=picture.capture_ns)
 
-    def release_late(self, now_ns: int) -> None:
+    def release_late(self, now_ns: int, *, wanted: bool) -> None:
+        """What is still on its way when the fault ends is lost: older than what comes now."""
+        if not wanted:
+            self.late.clear()
         while self.late and now_ns - self.late[0].capture_ns >= LATE_NS:
             self.publish(self.late.popleft())
 
@@ -118,8 +121,8 @@ class Cameras:
         state: tuple[Array, int] | None = None
         stereo = self._wants_stereo()
         for stream in self._streams:
-            stream.release_late(now_ns)
             fault = self._fault_of(stream)
+            stream.release_late(now_ns, wanted=fault is not None and fault.kind is Kind.DELAYED)
             if not self._is_due(stream, fault, now_ns) or (stream.name in STEREO and not stereo):
                 continue
             if state is None:
