@@ -1,0 +1,1 @@
+"""The server side: certificates, broker, ingest, store, alerts and the robot's page."""

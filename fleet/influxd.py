@@ -1,0 +1,161 @@
+"""A real InfluxDB 1.8 for development: built from its published source where it is missing.
+
+`python -m fleet.influxd` runs it in the foreground, makes its user and database, and ends it with
+itself. A production fleet points `conf/telemetry` at a server of its own instead.
+"""
+
+import argparse
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from fleet.settings import FleetSettings, SettingsError, read_settings
+
+log = logging.getLogger(__name__)
+
+MODULE = "github.com/influxdata/influxdb/cmd/influxd@v1.8.10"
+USER = "bedplate"
+START_S = 30.0
+EXIT_USAGE = 2
+
+
+class InfluxdError(RuntimeError):
+    """What is missing, and what to install."""
+
+
+def cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "bedplate" / "influxd-1.8.10"
+
+
+def find_binary() -> Path | None:
+    """The one named by INFLUXD, or the one built here earlier."""
+    named = os.environ.get("INFLUXD")
+    for candidate in (Path(named) if named else None, cache_folder() / "influxd"):
+        if candidate is not None and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def ensure_binary() -> Path:
+    """Builds it when it is not there: about a minute and a half on two cores, once."""
+    found = find_binary()
+    if found is not None:
+        return found
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        raise InfluxdError(
+            "influxd is not there and cannot be built: Go (1.19 or later) is not installed;"
+            " install it (apt-get install golang-go), set INFLUXD to an influxd 1.8 binary,"
+            " or keep the embedded store (telemetry.store=embedded)"
+        )
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    log.info("building %s into %s (once, about 90 s)", MODULE, folder)
+    print(f"    building influxd 1.8.10 into {folder}: once, about 90 s", flush=True)  # noqa: T201
+    environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-p=2"}
+    built = subprocess.run(
+        [go, "install", MODULE], env=environment, capture_output=True, text=True, check=False
+    )
+    if built.returncode != 0 or find_binary() is None:
+        raise InfluxdError(f"influxd could not be built:\n{built.stderr[-2000:]}")
+    return folder / "influxd"
+
+
+def ensure_credentials(path: Path) -> str:
+    """`user:password`, made once, for its owner's eyes."""
+    if path.exists():
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    credentials = f"{USER}:{secrets.token_urlsafe(24)}"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(credentials)
+    return credentials
+
+
+def environment_of(folder: Path, url: str) -> dict[str, str]:
+    """Everything on the loopback address, with authentication, and no reports to anybody."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 8086
+    return {
+        **os.environ,
+        "INFLUXDB_HTTP_BIND_ADDRESS": f"{host}:{port}",
+        "INFLUXDB_BIND_ADDRESS": f"{host}:{port + 2}",
+        "INFLUXDB_META_DIR": str(folder / "meta"),
+        "INFLUXDB_DATA_DIR": str(folder / "data"),
+        "INFLUXDB_DATA_WAL_DIR": str(folder / "wal"),
+        "INFLUXDB_HTTP_AUTH_ENABLED": "true",
+        "INFLUXDB_HTTP_FLUX_ENABLED": "false",
+        "INFLUXDB_REPORTING_DISABLED": "true",
+        "INFLUXDB_HTTP_LOG_ENABLED": "false",
+        "INFLUXDB_LOGGING_LEVEL": "warn",
+    }
+
+
+def start(folder: Path, url: str) -> "subprocess.Popen[bytes]":
+    binary = ensure_binary()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    process = subprocess.Popen([str(binary)], env=environment_of(folder, url))
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise InfluxdError(f"influxd ended with status {process.returncode} at its start")
+        try:
+            if httpx.get(f"{url}/ping", timeout=1.0).status_code == httpx.codes.NO_CONTENT:
+                return process
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    process.terminate()
+    raise InfluxdError(f"influxd does not answer at {url} within {START_S:.0f} s")
+
+
+def ensure_database(url: str, credentials: str, database: str) -> None:
+    """First user and database; both statements change nothing when they are there already."""
+    user, password = credentials.split(":", 1)
+    create = f"CREATE USER {user} WITH PASSWORD '{password}' WITH ALL PRIVILEGES"
+    with httpx.Client(base_url=url, timeout=10.0) as client:
+        client.post("/query", params={"q": create})  # refused once the first user exists
+        reply = client.post(
+            "/query", params={"q": f'CREATE DATABASE "{database}"'}, auth=(user, password)
+        )
+        if reply.status_code != httpx.codes.OK:
+            raise InfluxdError(
+                f"database {database} could not be made: {reply.status_code} {reply.text[:200]};"
+                " the folder belongs to other credentials: remove it to begin anew"
+            )
+
+
+def serve(settings: FleetSettings) -> int:
+    influx = settings.influx
+    process = start(influx.credentials.parent, influx.url)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: process.terminate())
+    ensure_database(influx.url, ensure_credentials(influx.credentials), influx.database)
+    log.info("influxd answers at %s", influx.url)
+    return process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="influxd")
+    parser.add_argument("--fleet-dir", type=Path, default=Path("var/fleet"))
+    args, _rest = parser.parse_known_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s influxd %(levelname)s %(message)s")
+    try:
+        sys.exit(serve(read_settings(args.fleet_dir.absolute())))
+    except (InfluxdError, SettingsError) as error:
+        log.error("%s", error)
+        sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What is done with a message: identity, store, books, acknowledgement. No network in here.
+
+The order is the promise: points are in the store, then the books say so, then the robot hears of
+it. A crash in between leaves the robot with records to send again, and that changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fleet.clock import Clock
+from fleet.store.books import Books, Settlement
+from fleet.store.series import SeriesStore
+from records import TelemetryFrame
+from runtime.telemetry.frame import Ack, FrameError, decode_frame, encode_ack
+from runtime.telemetry.ranges import SeqSet, expand
+from runtime.topics import TopicName, address, parse
+
+
+@dataclass(frozen=True)
+class Incoming:
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    topic: str
+    payload: bytes
+
+
+@dataclass
+class IngestCounts:
+    """Since start; a health figure for the one who runs the fleet."""
+
+    messages: int = 0
+    frames: int = 0
+    points_stored: int = 0
+    points_refused: int = 0
+    poison: int = 0
+    batches: int = 0
+
+
+@dataclass
+class _Frames:
+    """Frames of one batch, and where their lines lie in it."""
+
+    frames: list[TelemetryFrame] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+
+
+class Ingest:
+    """Raises StoreUnavailableError when nothing was decided: try the same batch again."""
+
+    def __init__(self, store: SeriesStore, books: Books, clock: Clock) -> None:
+        self.counts = IngestCounts()
+        self._store = store
+        self._books = books
+        self._clock = clock
+
+    def process(self, batch: Sequence[Incoming]) -> list[Outgoing]:
+        gathered = _Frames()
+        for message in batch:
+            self._sort(message, gathered)
+        refused = self._store.write(gathered.lines) if gathered.lines else {}
+        settlements = _settle(gathered, refused)
+        if settlements:
+            self._books.settle(settlements)
+        self._count(batch, gathered, len(refused))
+        return [_acknowledge(f, s) for f, s in zip(gathered.frames, settlements, strict=True)]
+
+    def _sort(self, message: Incoming, gathered: _Frames) -> None:
+        where = parse(message.topic)
+        try:
+            if where is None:
+                raise FrameError("a topic that is not in the table")
+            match where.topic.name:
+                case TopicName.FRAMES:
+                    frame = decode_frame(message.payload)
+                    _check_identity(frame, where.site, where.robot_id)
+                    gathered.frames.append(frame)
+                    gathered.lines.extend(frame.lines)
+                case TopicName.ACCOUNT:
+                    now_ns = self._clock.wall_ns()
+                    self._books.note_account(where.robot_id, message.payload, now_ns)
+                case _:
+                    raise FrameError(f"topic {where.topic.name} is not for an ingester")
+        except ValueError as error:  # FrameError is one
+            self.counts.poison += 1
+            now_ns = self._clock.wall_ns()
+            self._books.set_aside(message.topic, str(error), message.payload, now_ns)
+
+    def _count(self, batch: Sequence[Incoming], gathered: _Frames, refused: int) -> None:
+        self.counts.batches += 1
+        self.counts.messages += len(batch)
+        self.counts.frames += len(gathered.frames)
+        self.counts.points_stored += len(gathered.lines) - refused
+        self.counts.points_refused += refused
+
+
+def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:
+    """The broker vouches for the topic; the frame must not speak for anybody else."""
+    if (frame.site, frame.robot_id) != (site, robot_id):
+        raise FrameError(
+            f"frame of {frame.site}/{frame.robot_id} on the branch of {site}/{robot_id}"
+        )
+
+
+def _settle(gathered: _Frames, refused: Mapping[int, str]) -> list[Settlement]:
+    """Line by line: the n-th line of a frame has the n-th of its sequence numbers."""
+    settlements: list[Settlement] = []
+    index = 0
+    for frame in gathered.frames:
+        item = Settlement(frame.robot_id, frame.epoch, frame.config_hash, frame.artifact_name)
+        item.stored, item.thinned = SeqSet(frame.ranges), SeqSet(frame.thinned)
+        for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
+            reason = refused.get(index)
+            index += 1
+            if reason is not None:
+                item.refused[seq] = (reason, line)
+                item.stored.remove(seq, seq)
+        settlements.append(item)
+    return settlements
+
+
+def _acknowledge(frame: TelemetryFrame, item: Settlement) -> Outgoing:
+    ack = Ack(
+        epoch=frame.epoch,
+        stored=item.stored.ranges(),
+        refused=SeqSet((seq, seq) for seq in sorted(item.refused)).ranges(),
+        thinned=frame.thinned,
+    )
+    return Outgoing(address(TopicName.ACK, frame.site, frame.robot_id), encode_ack(ack))

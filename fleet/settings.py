@@ -1,0 +1,97 @@
+"""What the fleet's processes are told: one file, written by `bedplate fleet prepare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from conf.schema.alerts import Alerts
+from conf.schema.telemetry import Store
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class SettingsError(RuntimeError):
+    """The file is missing or wrong; the text says which command writes it."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RobotEntry(Part):
+    """A robot on this machine, whose own sockets the page may use."""
+
+    robot_id: str
+    site: str
+    title: str
+    simulated: bool
+    agent_socket: Path
+    faults_socket: Path
+
+
+class InfluxSettings(Part):
+    url: str
+    database: str
+    credentials: Path  # `user:password`, readable by its owner only
+
+
+class FleetSettings(Part):
+    root: Path
+    broker_host: str
+    broker_port: Port
+    store: Store
+    retention_days: float
+    influx: InfluxSettings
+    page_host: str
+    page_port: Port
+    stale_ms: int
+    offline_ms: int
+    alerts: Alerts
+    robots: tuple[RobotEntry, ...]
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def series(self) -> Path:
+        return self.root / "series.sqlite"
+
+    @property
+    def books_url(self) -> str:
+        return f"sqlite:///{self.root / 'books.sqlite'}"
+
+    def robot(self, robot_id: str) -> RobotEntry | None:
+        return next((entry for entry in self.robots if entry.robot_id == robot_id), None)
+
+
+def settings_path(root: Path) -> Path:
+    return root / "fleet.json"
+
+
+def write_settings(settings: FleetSettings) -> Path:
+    path = settings_path(settings.root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_bytes(orjson.dumps(settings.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+    partial.replace(path)
+    return path
+
+
+def read_settings(root: Path) -> FleetSettings:
+    path = settings_path(root)
+    try:
+        return FleetSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read ({error}); the fleet side does not know its broker and store;"
+            " write it with: bedplate fleet prepare"
+        ) from error
+    except ValidationError as error:
+        raise SettingsError(
+            f"{path}: not the settings this version writes ({error.error_count()} mistakes, first:"
+            f" {error.errors()[0]['loc']} {error.errors()[0]['msg']});"
+            " write it again with: bedplate fleet prepare"
+        ) from error

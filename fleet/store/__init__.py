@@ -1,0 +1,1 @@
+"""Where the fleet keeps series (points in time) and rows (the books)."""

@@ -1,0 +1,341 @@
+"""Rows: what became of every sequence number, and messages and points that were set aside.
+
+The books answer one question exactly: of all that a robot ever gave a number to, what is stored,
+what was refused for good, what did the robot give up, what does it still hold, and what is missing?
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import sqlalchemy as sql
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from fleet.store.series import StoreUnavailableError
+from runtime.telemetry.ranges import Range, SeqSet, parse_ranges
+
+POISON_KEPT = 1000
+POISON_BYTES = 4096
+REFUSED_KEPT = 10_000
+
+METADATA = sql.MetaData()
+SETTLED = sql.Table(
+    "settled",
+    METADATA,
+    sql.Column("robot", sql.String, primary_key=True),
+    sql.Column("epoch", sql.BigInteger, primary_key=True),
+    sql.Column("outcome", sql.String, primary_key=True),
+    sql.Column("first", sql.BigInteger, primary_key=True),
+    sql.Column("last", sql.BigInteger, nullable=False),
+)
+PROVENANCE = sql.Table(
+    "provenance",
+    METADATA,
+    sql.Column("robot", sql.String, primary_key=True),
+    sql.Column("epoch", sql.BigInteger, primary_key=True),
+    sql.Column("config_hash", sql.String, primary_key=True),
+    sql.Column("artifact_name", sql.String, primary_key=True),
+    sql.Column("first", sql.BigInteger, nullable=False),
+    sql.Column("last", sql.BigInteger, nullable=False),
+)
+ACCOUNT = sql.Table(
+    "account",
+    METADATA,
+    sql.Column("robot", sql.String, primary_key=True),
+    sql.Column("epoch", sql.BigInteger, primary_key=True),
+    sql.Column("head", sql.BigInteger, nullable=False),
+    sql.Column("pending", sql.Text, nullable=False),
+    sql.Column("counters", sql.Text, nullable=False),
+    sql.Column("at_ns", sql.BigInteger, nullable=False),
+)
+REFUSED = sql.Table(
+    "refused_point",
+    METADATA,
+    sql.Column("robot", sql.String, primary_key=True),
+    sql.Column("epoch", sql.BigInteger, primary_key=True),
+    sql.Column("seq", sql.BigInteger, primary_key=True),
+    sql.Column("reason", sql.Text, nullable=False),
+    sql.Column("line", sql.Text, nullable=False),
+)
+POISON = sql.Table(
+    "poison",
+    METADATA,
+    sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("at_ns", sql.BigInteger, nullable=False),
+    sql.Column("topic", sql.Text, nullable=False),
+    sql.Column("reason", sql.Text, nullable=False),
+    sql.Column("size", sql.Integer, nullable=False),
+    sql.Column("payload", sql.LargeBinary, nullable=False),
+)
+
+
+class Outcome(StrEnum):
+    STORED = "stored"
+    REFUSED = "refused"
+    THINNED = "thinned"
+
+
+@dataclass
+class Settlement:
+    """What one frame came to."""
+
+    robot_id: str
+    epoch: int
+    config_hash: str
+    artifact_name: str
+    stored: SeqSet = field(default_factory=SeqSet)
+    refused: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    thinned: SeqSet = field(default_factory=SeqSet)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The books of one spool; `missing` is the number that must be zero."""
+
+    robot_id: str
+    epoch: int
+    head: int
+    stored: int
+    refused: int
+    thinned: int
+    pending: int
+    missing: int
+    missing_ranges: tuple[Range, ...]
+    counters: dict[str, int]
+    at_ns: int
+
+
+class Books:
+    """Safe to use from several ingesters: each change is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine: Engine = sql.create_engine(url, connect_args=_connect_args(url))
+        self._reader: Engine = sql.create_engine(url, connect_args=_connect_args(url))
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_immediately)
+        try:
+            METADATA.create_all(self._engine)
+        except SQLAlchemyError as error:
+            raise StoreUnavailableError(f"{url}: the books cannot be opened ({error})") from error
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Idempotent: a frame that comes twice changes nothing."""
+        with self._transaction() as connection:
+            for item in settlements:
+                key = (item.robot_id, item.epoch)
+                _add(connection, key, Outcome.STORED, item.stored)
+                _add(connection, key, Outcome.REFUSED, SeqSet((s, s) for s in sorted(item.refused)))
+                _add(connection, key, Outcome.THINNED, item.thinned)
+                _note_refused(connection, item)
+                _note_provenance(connection, item)
+
+    def note_account(self, robot_id: str, message: bytes, at_ns: int) -> None:
+        """The robot's own word about what it gave out and holds; ValueError when it is none."""
+        epoch, head, pending, counters = parse_account(message)
+        row = {
+            "head": head,
+            "pending": orjson.dumps(pending).decode(),
+            "counters": orjson.dumps(counters).decode(),
+            "at_ns": at_ns,
+        }
+        with self._transaction() as connection:
+            same = sql.and_(ACCOUNT.c.robot == robot_id, ACCOUNT.c.epoch == epoch)
+            newer = sql.and_(same, ACCOUNT.c.head <= head)
+            if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
+                return
+            if connection.execute(sql.select(ACCOUNT.c.head).where(same)).first() is None:
+                values = {"robot": robot_id, "epoch": epoch, **row}
+                connection.execute(sql.insert(ACCOUNT).values(**values))
+
+    def set_aside(self, topic: str, reason: str, payload: bytes, at_ns: int) -> None:
+        """Keeps the newest of what could not be understood, cut to a size one can look at."""
+        with self._transaction() as connection:
+            connection.execute(
+                sql.insert(POISON).values(
+                    at_ns=at_ns,
+                    topic=topic[:500],
+                    reason=reason[:1000],
+                    size=len(payload),
+                    payload=payload[:POISON_BYTES],
+                )
+            )
+            newest = sql.select(sql.func.max(POISON.c.id)).scalar_subquery()
+            connection.execute(sql.delete(POISON).where(POISON.c.id <= newest - POISON_KEPT))
+
+    def poison(self, limit: int = 100) -> list[dict[str, Any]]:
+        query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
+        return [dict(row._mapping) for row in self._read(query)]
+
+    def refused(self, robot_id: str, limit: int = 100) -> list[dict[str, Any]]:
+        query = sql.select(REFUSED).where(REFUSED.c.robot == robot_id).limit(limit)
+        return [dict(row._mapping) for row in self._read(query)]
+
+    def provenance(self, robot_id: str) -> list[dict[str, Any]]:
+        """Which configuration the numbers came from."""
+        query = sql.select(PROVENANCE).where(PROVENANCE.c.robot == robot_id)
+        return [dict(row._mapping) for row in self._read(query)]
+
+    def accounts(self, robot_id: str | None = None) -> list[Account]:
+        query = sql.select(ACCOUNT).order_by(ACCOUNT.c.robot, ACCOUNT.c.at_ns)
+        if robot_id is not None:
+            query = query.where(ACCOUNT.c.robot == robot_id)
+        return [self._account(row) for row in self._read(query)]
+
+    def settled(self, robot_id: str, epoch: int, outcome: Outcome) -> SeqSet:
+        query = sql.select(SETTLED.c.first, SETTLED.c.last).where(
+            SETTLED.c.robot == robot_id, SETTLED.c.epoch == epoch, SETTLED.c.outcome == outcome
+        )
+        return SeqSet((row.first, row.last) for row in self._read(query))
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._reader.dispose()
+
+    def _account(self, row: Any) -> Account:
+        parts = {o: self.settled(row.robot, row.epoch, o) for o in Outcome}
+        given = SeqSet(((1, row.head),)) if row.head else SeqSet()
+        stored = parts[Outcome.STORED].within(1, row.head)
+        refused = parts[Outcome.REFUSED].within(1, row.head).minus(stored)
+        thinned = parts[Outcome.THINNED].within(1, row.head).minus(stored).minus(refused)
+        left = given.minus(stored).minus(refused).minus(thinned)
+        pending = SeqSet(parse_ranges(orjson.loads(row.pending)))
+        missing = left.minus(pending)
+        return Account(
+            robot_id=row.robot,
+            epoch=row.epoch,
+            head=row.head,
+            stored=len(stored),
+            refused=len(refused),
+            thinned=len(thinned),
+            pending=len(left) - len(missing),
+            missing=len(missing),
+            missing_ranges=missing.ranges()[:100],
+            counters=orjson.loads(row.counters),
+            at_ns=row.at_ns,
+        )
+
+    def _read(self, query: Any) -> Sequence[Any]:
+        try:
+            with self._reader.connect() as connection:
+                return connection.execute(query).all()
+        except SQLAlchemyError as error:
+            raise StoreUnavailableError(f"the books cannot be read ({error})") from error
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._engine)
+
+
+class _Transaction:
+    """A begun transaction whose database errors say that nothing was decided."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._context = engine.begin()
+
+    def __enter__(self) -> Connection:
+        try:
+            return self._context.__enter__()
+        except SQLAlchemyError as error:
+            raise StoreUnavailableError(f"the books cannot be opened ({error})") from error
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self._context.__exit__(kind, error, trace)
+        except SQLAlchemyError as failure:
+            raise StoreUnavailableError(f"the books took nothing ({failure})") from failure
+        if isinstance(error, SQLAlchemyError):
+            raise StoreUnavailableError(f"the books took nothing ({error})") from error
+
+
+def parse_account(message: bytes) -> tuple[int, int, tuple[Range, ...], dict[str, int]]:
+    try:
+        raw: Any = orjson.loads(message)
+        epoch, head, counters = raw["epoch"], raw["head"], raw["counters"]
+        pending = parse_ranges(raw["pending"])
+        whole = all(type(value) is int and 0 <= value < 2**62 for value in (epoch, head))
+        counted = isinstance(counters, dict) and all(
+            type(value) is int for value in counters.values()
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no account of a spool: {error!r:.200}") from error
+    if not whole or not counted or raw.get("v") != 1:
+        raise ValueError("no account of a spool: epoch, head, counters or version is wrong")
+    return epoch, head, pending, counters
+
+
+def _add(connection: Connection, key: tuple[str, int], outcome: Outcome, numbers: SeqSet) -> None:
+    """Joins ranges with those already booked, so that the table stays as small as the losses."""
+    robot_id, epoch = key
+    mine = sql.and_(
+        SETTLED.c.robot == robot_id, SETTLED.c.epoch == epoch, SETTLED.c.outcome == outcome.value
+    )
+    for first, last in numbers:
+        touching = sql.and_(mine, SETTLED.c.first <= last + 1, SETTLED.c.last >= first - 1)
+        rows = connection.execute(sql.select(SETTLED.c.first, SETTLED.c.last).where(touching)).all()
+        if rows:
+            connection.execute(sql.delete(SETTLED).where(touching))
+        connection.execute(
+            sql.insert(SETTLED).values(
+                robot=robot_id,
+                epoch=epoch,
+                outcome=outcome.value,
+                first=min([first, *(row.first for row in rows)]),
+                last=max([last, *(row.last for row in rows)]),
+            )
+        )
+
+
+def _note_refused(connection: Connection, item: Settlement) -> None:
+    for seq, (reason, line) in item.refused.items():
+        same = sql.and_(
+            REFUSED.c.robot == item.robot_id, REFUSED.c.epoch == item.epoch, REFUSED.c.seq == seq
+        )
+        connection.execute(sql.delete(REFUSED).where(same))
+        text = line.decode(errors="replace")[:POISON_BYTES]
+        row = {"robot": item.robot_id, "epoch": item.epoch, "seq": seq}
+        connection.execute(sql.insert(REFUSED).values(**row, reason=reason[:1000], line=text))
+    if item.refused:
+        count = sql.select(sql.func.count()).select_from(REFUSED)
+        if connection.execute(count).scalar_one() > REFUSED_KEPT:
+            mine = sql.and_(REFUSED.c.robot == item.robot_id, REFUSED.c.epoch == item.epoch)
+            oldest = sql.select(sql.func.min(REFUSED.c.seq)).where(mine).scalar_subquery()
+            connection.execute(sql.delete(REFUSED).where(mine, REFUSED.c.seq == oldest))
+
+
+def _note_provenance(connection: Connection, item: Settlement) -> None:
+    numbers = item.stored.ranges()
+    if not numbers:
+        return
+    first, last = numbers[0][0], numbers[-1][1]
+    key = {
+        "robot": item.robot_id,
+        "epoch": item.epoch,
+        "config_hash": item.config_hash,
+        "artifact_name": item.artifact_name,
+    }
+    same = sql.and_(*(PROVENANCE.c[name] == value for name, value in key.items()))
+    row = connection.execute(sql.select(PROVENANCE).where(same)).first()
+    if row is None:
+        connection.execute(sql.insert(PROVENANCE).values(**key, first=first, last=last))
+    elif first < row.first or last > row.last:
+        wider = {"first": min(first, row.first), "last": max(last, row.last)}
+        connection.execute(sql.update(PROVENANCE).where(same).values(**wider))
+
+
+def _connect_args(url: str) -> dict[str, Any]:
+    return {"timeout": 10, "check_same_thread": False} if url.startswith("sqlite") else {}
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Readers of a range that then write it must not race each other."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
