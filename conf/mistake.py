@@ -42,6 +42,11 @@ class Mistake:
         return replace(self, origin=origin)
 
 
+def unplaced(path: str, got: str, allowed: str, because: str, suggestion: str) -> Mistake:
+    """A mistake found in values alone; whoever knows the files gives it its place."""
+    return Mistake(Origin("conf/robot.yaml"), path, got, allowed, because, suggestion)
+
+
 class ConfigError(ValueError):
     """A configuration that is refused, with everything that is wrong with it."""
 

@@ -14,6 +14,7 @@ from conf.schema.base import (
     Safe,
     SafetyModel,
     Table,
+    Unit,
     Vector,
     setting,
 )
@@ -22,9 +23,20 @@ MAX_JOINTS = 8
 JointKey = Annotated[str, Field(pattern=r"^j[1-8]$")]
 Radians = Annotated[float, Field(ge=-7.0, le=7.0)]
 Joints = Annotated[tuple[Radians, ...], Field(min_length=1, max_length=MAX_JOINTS)]
-PerJoint = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=1e9)], ...], Field(min_length=1, max_length=MAX_JOINTS)
+Torques = Annotated[
+    tuple[Annotated[float, Field(ge=0.1, le=1000)], ...],
+    Field(min_length=1, max_length=MAX_JOINTS),
 ]
+Counts = Annotated[
+    tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...],
+    Field(min_length=1, max_length=MAX_JOINTS),
+]
+# Lengths inside an arm. Wider ones are mistakes of a unit, and Tier 1 refuses them too.
+Near = Annotated[float, Field(ge=-2.0, le=2.0)]
+NearPosition = tuple[Near, Near, Near]
+Acceleration = Annotated[float, Field(ge=-30.0, le=30.0)]
+Inertia = Annotated[float, Field(ge=-100.0, le=100.0)]
+LENGTH_ERROR_MAX = 1e-6
 
 
 class ArmKind(StrEnum):
@@ -52,18 +64,18 @@ class JointLimits(SafetyModel):
     velocity_rad_s: float = setting(
         "fastest the joint may turn",
         safe=Safe.LOWER,
-        gt=0,
+        ge=0.01,
         le=10,
         because="stopping distance grows with the square of speed",
     )
     acceleration_rad_s2: float = setting(
-        "strongest acceleration commanded", safe=Safe.LOWER, gt=0, le=100
+        "strongest acceleration commanded", safe=Safe.LOWER, ge=0.1, le=100
     )
-    jerk_rad_s3: float = setting("strongest jerk commanded", safe=Safe.LOWER, gt=0, le=100_000)
+    jerk_rad_s3: float = setting("strongest jerk commanded", safe=Safe.LOWER, ge=1, le=100_000)
     effort_nm: float = setting(
         "strongest torque commanded",
         safe=Safe.LOWER,
-        gt=0,
+        ge=0.1,
         le=1000,
         because="torque above the rating breaks gears, or what the arm touches",
     )
@@ -74,7 +86,7 @@ class Limits(SafetyModel):
     tool_speed_m_s: float = setting(
         "fastest the tool may move",
         safe=Safe.LOWER,
-        gt=0,
+        ge=0.05,
         le=3.0,
         because="energy at contact grows with the square of tool speed",
         suggest=1.0,
@@ -86,41 +98,72 @@ class Limits(SafetyModel):
         return tuple(self.joints[key] for key in sorted(self.joints))
 
 
+def _unit_length(name: str, parts: tuple[float, ...]) -> None:
+    square = sum(part * part for part in parts)
+    if not abs(square - 1.0) <= LENGTH_ERROR_MAX:
+        raise ValueError(f"{name} must have length 1, it has {square**0.5:g}")
+
+
+def _is_positive(inertia: tuple[float, float, float, float, float, float]) -> bool:
+    """Sylvester's criterion, with a grain for bodies of no size."""
+    xx, yy, zz, xy, xz, yz = inertia
+    minor = xx * yy - xy * xy
+    whole = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
+    return all(part >= -1e-12 for part in (xx, yy, zz, minor, whole))
+
+
 class Link(Model):
     """A body and its revolute joint. The joint's frame, given in the previous link's frame."""
 
     name: str = setting("body of the published model", max_length=64)
-    pos_m: Position = setting("origin")
+    pos_m: NearPosition = setting("origin")
     quat_wxyz: Quaternion = setting("orientation")
-    axis: Vector = setting("joint axis in the link's frame")
+    axis: tuple[Unit, Unit, Unit] = setting("joint axis in the link's frame")
     mass_kg: float = setting("mass", ge=0, le=500)
-    com_m: Position = setting("centre of mass in the link's frame")
-    inertia_kgm2: tuple[float, float, float, float, float, float] = setting(
+    com_m: NearPosition = setting("centre of mass in the link's frame")
+    inertia_kgm2: tuple[Inertia, Inertia, Inertia, Inertia, Inertia, Inertia] = setting(
         "ixx iyy izz ixy ixz iyz about the centre of mass, link axes"
     )
     armature_kgm2: float = setting("rotor inertia seen at the joint", ge=0, le=100)
     damping_nms_rad: float = setting("viscous damping", ge=0, le=1000)
     friction_nm: float = setting("dry friction", ge=0, le=1000)
 
+    @model_validator(mode="after")
+    def _is_a_body(self) -> Self:
+        _unit_length("quat_wxyz", self.quat_wxyz)
+        _unit_length("axis", self.axis)
+        if not (self.mass_kg > 0 or self.armature_kgm2 > 0):
+            raise ValueError("mass_kg or armature_kgm2 must be above 0: nothing resists the motor")
+        if not _is_positive(self.inertia_kgm2):
+            raise ValueError("inertia_kgm2 must be positive: turning the link would yield energy")
+        return self
+
 
 class ToolFrame(Model):
-    pos_m: Position = setting("origin in the last link's frame")
+    pos_m: NearPosition = setting("origin in the last link's frame")
     quat_wxyz: Quaternion = setting("orientation in the last link's frame")
+
+    @model_validator(mode="after")
+    def _is_a_direction(self) -> Self:
+        _unit_length("quat_wxyz", self.quat_wxyz)
+        return self
 
 
 class Sphere(SafetyModel):
     """A ball fixed to a link; together they cover the arm for the keep-out check."""
 
     link: int = setting("link it is fixed to, 0 at the base", safe=Safe.FIXED, ge=0, le=7)
-    center_m: Position = setting("centre in the link's frame", safe=Safe.FIXED)
-    radius_m: float = setting("radius", safe=Safe.HIGHER, gt=0, le=1)
+    center_m: NearPosition = setting("centre in the link's frame", safe=Safe.FIXED)
+    radius_m: float = setting("radius", safe=Safe.HIGHER, ge=0.001, le=1)
 
 
 class RigidBodyModel(Model):
     """A serial chain of revolute joints, compiled from the published model by sim/."""
 
     name: str = setting("arm it was compiled from", max_length=64)
-    gravity_m_s2: Vector = setting("gravity in the base frame")
+    gravity_m_s2: tuple[Acceleration, Acceleration, Acceleration] = setting(
+        "gravity in the base frame"
+    )
     links: tuple[Link, ...] = setting("from the base to the tool", min_length=1, max_length=8)
     tool: ToolFrame = setting("tool centre point")
     spheres: tuple[Sphere, ...] = setting("cover of the arm", min_length=1, max_length=64)
@@ -142,12 +185,12 @@ class Gripper(SafetyModel):
     """Suction tool."""
 
     pressure_max_kpa: float = setting(
-        "vacuum above which the pump is switched off", safe=Safe.LOWER, gt=0, le=100, suggest=80
+        "vacuum above which the pump is switched off", safe=Safe.LOWER, ge=1, le=100, suggest=80
     )
     pressure_holding_kpa: float = setting(
         "vacuum from which a part counts as held",
         safe=Safe.HIGHER,
-        gt=0,
+        ge=0.1,
         le=100,
         because="a part that is held loosely is thrown when the arm accelerates",
         suggest=30,
@@ -168,7 +211,7 @@ class Thermal(SafetyModel):
 
 
 class Collision(SafetyModel):
-    torque_nm: PerJoint = setting(
+    torque_nm: Torques = setting(
         "external torque at each joint that counts as a collision",
         safe=Safe.LOWER,
         because="a person in the way feels this torque before the arm stops",
@@ -227,7 +270,10 @@ class Stop(SafetyModel):
         "standstill after which a controlled stop becomes a hold", safe=Safe.LOWER, ge=0, le=5000
     )
     power_off_speed_rad_s: float = setting(
-        "joint speed below which power may be cut without a jolt", safe=Safe.LOWER, gt=0, le=1
+        "joint speed below which power may be cut without a jolt",
+        safe=Safe.LOWER,
+        ge=0.0001,
+        le=1,
     )
     power_off_timeout_ms: int = setting(
         "longest wait for that speed before power is cut anyway", safe=Safe.LOWER, ge=10, le=10_000
@@ -248,20 +294,20 @@ class Safety(SafetyModel):
 class Estimator(Model):
     """Standard deviations the Kalman filter assumes."""
 
-    position_noise_rad: float = setting("encoder", gt=0, le=0.1)
-    velocity_noise_rad_s: float = setting("measured velocity", gt=0, le=10)
-    torque_noise_nm: float = setting("measured torque", gt=0, le=100)
-    acceleration_noise_rad_s2: float = setting("unmodelled acceleration", gt=0, le=10_000)
-    torque_drift_nm_s: float = setting("change of external torque", gt=0, le=100_000)
+    position_noise_rad: float = setting("encoder", ge=1e-9, le=0.1)
+    velocity_noise_rad_s: float = setting("measured velocity", ge=1e-9, le=10)
+    torque_noise_nm: float = setting("measured torque", ge=1e-9, le=100)
+    acceleration_noise_rad_s2: float = setting("unmodelled acceleration", ge=1e-9, le=10_000)
+    torque_drift_nm_s: float = setting("change of external torque", ge=1e-9, le=100_000)
 
 
 class Drive(Model):
     """The motors as a CiA 402 bus sees them; unused with simulated drives."""
 
     nodes: tuple[Annotated[int, Field(ge=1, le=127)], ...] = setting("node id of each joint")
-    counts_per_rad: Annotated[
-        tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], Field(min_length=1, max_length=8)
-    ] = setting("encoder counts a radian of each joint; negative: the encoder counts backwards")
+    counts_per_rad: Counts = setting(
+        "encoder counts a radian of each joint; negative: the encoder counts backwards"
+    )
 
     @model_validator(mode="after")
     def _drives_can_be_told_apart(self) -> Self:

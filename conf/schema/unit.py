@@ -19,11 +19,11 @@ class CameraTrim(Model):
 class Derating(SafetyModel):
     """Factors on the arm's limits; 1 leaves them."""
 
-    velocity_ratio: float = setting("on joint and tool speed", safe=Safe.LOWER, gt=0, le=1)
+    velocity_ratio: float = setting("on joint and tool speed", safe=Safe.LOWER, ge=0.2, le=1)
     acceleration_ratio: float = setting(
-        "on joint acceleration and jerk", safe=Safe.LOWER, gt=0, le=1
+        "on joint acceleration and jerk", safe=Safe.LOWER, ge=0.2, le=1
     )
-    effort_ratio: float = setting("on joint torque", safe=Safe.LOWER, gt=0, le=1)
+    effort_ratio: float = setting("on joint torque", safe=Safe.LOWER, ge=0.2, le=1)
 
 
 class RobotUnit(Model):

@@ -215,10 +215,18 @@ def test_can_time_grows_with_axes_and_falls_with_bitrate():
         ("robot__pick__center_m", (2.0, 0.0), "robot.pick.center_m[0]"),
         ("unit__joint_offsets_rad", (0.1,), "unit.joint_offsets_rad"),
         ("policy__rate_hz", 50.0, "robot.safety.command.expiry_ms"),
+        ("hardware__control__miss_limit", 2000, "hardware.control.miss_limit"),
+        ("robot__limits__joints__j1__acceleration_rad_s2", 0.2, "j1.acceleration_rad_s2"),
     ],
 )
 def test_settings_that_contradict_each_other(composed, path, value, problem):
     assert any(problem in found for found in problems(composed, **{path: value}))
+
+
+def test_more_boxes_than_tier_1_has_room_for_are_a_problem(composed):
+    box = composed.config.facility.keep_out["table"]
+    found = problems(composed, facility__keep_out={f"box_{i}": box for i in range(17)})
+    assert found == {"facility.keep_out": "17 boxes"}
 
 
 def test_camera_without_a_mount_is_a_problem(composed):

@@ -13,6 +13,7 @@ from conf.control import control_bytes, control_section, write_control
 from conf.load import Composed
 from conf.load import compose as compose_anew
 from conf.schema.base import FrozenDict
+from conf.schema.hardware import Cia402Actuation
 
 
 @cache
@@ -86,14 +87,23 @@ def test_written_file_replaces_the_old_one_at_once(composed, tmp_path):
 
 @pytest.mark.parametrize("hardware", ["sim_x86", "qemu_arm64", "jetson_agx_orin", "jetson_thor"])
 @pytest.mark.parametrize("facility", ["osaka", "gdansk"])
-def test_tier_1_accepts_what_is_exported(hardware, facility):
-    native = pytest.importorskip(
-        "runtime.shm._native", reason="runtime/controld/build.sh has not been run"
+def test_tier_1_accepts_what_is_exported(hardware, facility, tmp_path):
+    shm = pytest.importorskip(
+        "runtime.shm", reason="runtime/controld/build.sh has not been run", exc_type=ImportError
     )
     config = compose(hardware=hardware, facility=facility).config
-    line = control_bytes(config).split(b"\n")[1]
-    model = getattr(native, "RobotModel", None) or native.dynamics.RobotModel
-    assert model(line) is not None
+    arguments = (str(tmp_path / "control.json"), str(tmp_path / "shm"), 1)
+    actuation = config.hardware.actuation
+    if isinstance(actuation, Cia402Actuation):
+        # The file is read and checked before the bus, and this bus is nowhere.
+        absent = actuation.model_copy(update={"interface": "nocan0"})
+        board = config.hardware.model_copy(update={"actuation": absent})
+        write_control(config.model_copy(update={"hardware": board}), tmp_path / "control.json")
+        with pytest.raises(OSError, match="nocan0"):
+            shm.Core(*arguments)
+        return
+    write_control(config, tmp_path / "control.json")
+    assert shm.Core(*arguments).period_ns == 1_000_000
 
 
 def test_derating_lowers_limits_in_the_control_file_only(composed):
