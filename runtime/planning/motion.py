@@ -1,5 +1,6 @@
 """Jerk-limited motion of all joints, on ruckig."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ class Mover:
         trajectory = ruckig.Trajectory(self._joints)
         if not _is_finite(motion, target_rad):
             return None
-        if self._otg.calculate(request, trajectory) not in _GOOD:
+        if not _succeeds(lambda: self._otg.calculate(request, trajectory)):
             return None
         return [np.array(trajectory.at_time(float(time))[0]) for time in times_s]
 
@@ -89,7 +90,7 @@ class Mover:
         numbers = [*request.current_position, *request.current_velocity, *request.target_position]
         if not np.all(np.isfinite(numbers)):
             return None
-        if self._otg.update(request, self._output) not in _GOOD:
+        if not _succeeds(lambda: self._otg.update(request, self._output)):
             return None
         out = self._output
         return Motion(
@@ -100,6 +101,14 @@ class Mover:
 
 
 _GOOD = {ruckig.Result.Working, ruckig.Result.Finished}
+
+
+def _succeeds(solve: Callable[[], ruckig.Result]) -> bool:
+    """ruckig reports failure by a value, an exception, or a value that its binding cannot hold."""
+    try:
+        return solve() in _GOOD
+    except (ValueError, ruckig.RuckigError):
+        return False
 
 
 def _is_finite(motion: Motion, target_rad: Array) -> bool:

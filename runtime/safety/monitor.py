@@ -103,7 +103,9 @@ def _judge(monitor: Monitor, now_ns: int, calibration: Calibration, rule: Hyster
         return replace(monitor, calm_since_ns=now_ns)
     if now_ns - monitor.calm_since_ns < rule.release_ns:
         return monitor
-    return replace(monitor, verdict=fresh, calm_since_ns=now_ns)
+    # One rung at a time: a veto becomes a restriction first.
+    milder = Verdict(max(fresh, standing - 1))
+    return replace(monitor, verdict=milder, calm_since_ns=now_ns)
 
 
 def _follows(before: Sample, sample: Sample) -> bool:
