@@ -39,6 +39,8 @@ STEREO = ("stereo_left", "stereo_right")
 FAULTY: dict[str, Component] = {"cell": Component.CAMERA_CELL, "bin": Component.CAMERA_BIN}
 WRONG_VIEW = {"cell": "bin", "bin": "cell"}
 SLOW_PERIOD_NS = NS_PER_S // 2
+# Nobody looks through the stereo pair, but its empty scene has to be known before it is needed.
+IDLE_PERIOD_NS = NS_PER_S // 2
 LATE_NS = 400 * NS_PER_MS
 GRID_NS = 8 * NS_PER_MS
 REPORT_EVERY_NS = 10 * NS_PER_S
@@ -123,7 +125,8 @@ class Cameras:
         for stream in self._streams:
             fault = self._fault_of(stream)
             stream.release_late(now_ns, wanted=fault is not None and fault.kind is Kind.DELAYED)
-            if not self._is_due(stream, fault, now_ns) or (stream.name in STEREO and not stereo):
+            idle = stream.name in STEREO and not stereo
+            if not self._is_due(stream, fault, now_ns, idle=idle):
                 continue
             if state is None:
                 state = self._source.latest()
@@ -147,9 +150,11 @@ class Cameras:
         component = FAULTY.get(stream.name)
         return None if component is None else self._faults.active(component)
 
-    def _is_due(self, stream: Stream, fault: ActiveFault | None, now_ns: int) -> bool:
+    def _is_due(
+        self, stream: Stream, fault: ActiveFault | None, now_ns: int, *, idle: bool
+    ) -> bool:
         slow = fault is not None and fault.kind is Kind.SLOW
-        period_ns = SLOW_PERIOD_NS if slow else stream.period_ns
+        period_ns = SLOW_PERIOD_NS if slow else IDLE_PERIOD_NS if idle else stream.period_ns
         if stream.due_ns > now_ns + period_ns:  # it was slow until now
             stream.due_ns = now_ns
         # The loop's own grid wanders a little against the stream's.
@@ -187,7 +192,10 @@ class Cameras:
         renderer = self._renderer(stream.size)
         stream.drawn += 1
         if not stream.settings.color:
-            return Picture(renderer.grey(view), None, capture_ns)
+            grey = renderer.grey(view)
+            if self._noise:
+                grey = stream.optics.spoil_grey(grey)
+            return Picture(grey, None, capture_ns)
         color, depth = renderer.rgbd(view)
         if self._noise:
             color, depth = stream.optics.spoil_color(color), stream.optics.spoil_depth(depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.render import DepthImage, RgbImage
 
@@ -24,6 +25,10 @@ class Optics:
 
     def spoil_color(self, picture: RgbImage) -> RgbImage:
         noise = self._pick(self._color)
+        return np.clip(picture.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+
+    def spoil_grey(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        noise = self._pick(self._color)[..., 0]
         return np.clip(picture.astype(np.int16) + noise, 0, 255).astype(np.uint8)
 
     def spoil_depth(self, depth_m: DepthImage) -> DepthImage:

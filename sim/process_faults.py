@@ -46,6 +46,8 @@ class ProcessFaults:
     def step(self, now_ns: int) -> None:
         for component in self.modules:
             fault = self.faults.active(component)
+            if fault is None and component not in self._stopped and component not in self._killed:
+                continue  # nothing to do, and looking for processes costs time
             pid = self.pid_of(component)
             if fault is not None and fault.kind is Kind.OFF:
                 self._hold_down(component, pid)
