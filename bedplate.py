@@ -7,6 +7,7 @@ a simulator nor a fleet side to be installed.
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 import typer
@@ -55,7 +56,7 @@ def build_app(arguments: list[str]) -> typer.Typer:
     for area in AREAS:
         if area.command == wanted:
             _mount(app, area)
-        else:
+        elif _is_here(area):
             app.command(area.command, help=area.summary)(_nothing)
     app.callback()(_nothing)
     return app
@@ -63,6 +64,14 @@ def build_app(arguments: list[str]) -> typer.Typer:
 
 def _nothing() -> None:
     """Only named in the overview."""
+
+
+def _is_here(area: Area) -> bool:
+    """A robot's image carries neither simulator nor fleet side; their commands are not listed."""
+    try:
+        return find_spec(area.module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _mount(app: typer.Typer, area: Area) -> None:

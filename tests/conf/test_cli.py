@@ -1,13 +1,16 @@
 """`bedplate config …` as a user types it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from bedplate import AREAS, build_app
+from bedplate import AREAS, Area, build_app
 from conf.control import control_bytes
 from conf.profile import read_profile
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def bedplate(*arguments: str):
@@ -17,9 +20,24 @@ def bedplate(*arguments: str):
 def test_overview_names_every_area_and_a_way_to_start():
     result = bedplate("--help")
     assert result.exit_code == 0
-    for area in AREAS:
+    here = [
+        area
+        for area in AREAS
+        if (ROOT / area.module.replace(".", "/")).with_suffix(".py").is_file()
+    ]
+    assert len(here) > 2
+    for area in here:
         assert f"  {area.command} " in result.output
         assert area.summary in result.output
+
+
+def test_overview_leaves_out_what_this_machine_does_not_carry(monkeypatch):
+    monkeypatch.setattr("bedplate.AREAS", (*AREAS, Area("x", "no_such_area.cli", "None.")))
+    assert "None." not in bedplate("--help").output
+
+
+def test_overview_shows_how_to_start():
+    result = bedplate()
     assert "bedplate config show" in result.output
 
 
@@ -30,7 +48,7 @@ def test_unknown_command_is_refused():
 
 
 def test_command_whose_packages_are_missing_says_which(monkeypatch):
-    monkeypatch.setattr("bedplate.AREAS", (AREAS[0].__class__("x", "no_such_area.cli", "None."),))
+    monkeypatch.setattr("bedplate.AREAS", (Area("x", "no_such_area.cli", "None."),))
     with pytest.raises(SystemExit, match="needs the Python module no_such_area"):
         build_app(["x"])
 
