@@ -1,4 +1,4 @@
-"""Labelled pictures as arrays on disk, and batches of them with their light, noise and mirror drawn anew."""
+"""Labelled pictures on disk, and batches of them with light, noise and mirror drawn anew."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

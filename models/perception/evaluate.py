@@ -107,7 +107,8 @@ def _judge(job: tuple[Style, int, dict[str, EyeSettings]]) -> dict[str, WalkScor
     bench = bench_of(style)
     walk = bench.walk(seed)
     return {
-        name: score_walk(walk, policy(walk)) for name, policy in policies_of(bench, variants).items()
+        name: score_walk(walk, policy(walk))
+        for name, policy in policies_of(bench, variants).items()
     }
 
 
@@ -121,7 +122,7 @@ def judge_walks(
         for name, score in row.items():
             scores.setdefault(name, []).append(score)
         if done % 50 == 49:
-            print(f"{done + 1}/{count} walks, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+            print(f"{done + 1}/{count} walks, {time.monotonic() - began:.0f} s", flush=True)
     return scores
 
 
@@ -158,7 +159,8 @@ def curve_variants(settings: EyeSettings) -> dict[str, EyeSettings]:
         variants[f"change_px {pixels}"] = with_triggers(settings, change_px=pixels)
     variants["no depth cue"] = with_triggers(settings, change_px=1_000_000)
     variants["no level 2"] = replace(
-        settings, budgets={**settings.budgets, Level.REFINED: replace(shipped, rate_hz=1e-6, burst=0)}
+        settings,
+        budgets={**settings.budgets, Level.REFINED: replace(shipped, rate_hz=1e-6, burst=0)},
     )
     return variants
 
@@ -216,12 +218,12 @@ def main() -> None:
 
 def print_result(summaries: dict[str, Summary], points: dict[str, Any]) -> None:
     for name, s in summaries.items():
-        print(  # noqa: T201
+        print(
             f"{name:28s} recall {s.recall.text(100)} %  false {s.false_a_frame.text(1, 4)}  "
             f"compute {s.compute_share.text(100, 1)} %  first {s.first_ms_mean:.0f} / "
             f"{s.first_ms_p95:.0f} ms, never {s.never_ratio:.1%}  full {s.full_looks_hz:.2f} Hz"
         )
-    print(json.dumps(points, indent=1))  # noqa: T201
+    print(json.dumps(points, indent=1))
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ def _prepare(w: Writer, net: Net) -> tuple[str, str]:
     near = w.node("Sub", [near, w.number(1.0)])
     height = w.node("Mul", [depth, stride("ray_height")])
     height = w.node("Add", [height, "camera_height"])
-    limits = [w.number(network.HEIGHT_MIN_M), w.number(network.HEIGHT_MAX_M)]
-    height = w.node("Clip", [height, *limits])
-    height = w.node("Sub", [height, w.number(1.0)])
+    height = w.node("Clip", [height, *map(w.number, net.height_range_m)])
+    height = w.node("Sub", [height, w.number(net.height_shift_m)])
+    height = w.node("Mul", [height, w.number(net.height_scale)])
     axis = w.integers([1])
     near, height = w.node("Unsqueeze", [near, axis]), w.node("Unsqueeze", [height, axis])
     return w.node("Concat", [color, near, height], "in", axis=1), near

@@ -50,6 +50,11 @@ class Net:
     heads: dict[str, str]
     grid_stride: int  # camera pixels a cell of the heads
     classes: tuple[str, ...]
+    # Heights outside are clipped; then shifted and scaled to about -1 to 1. Heights are over the
+    # floor for the cell, over the table for the bin.
+    height_range_m: tuple[float, float] = (-0.25, 2.25)
+    height_shift_m: float = 1.0
+    height_scale: float = 1.0
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)
@@ -70,7 +75,9 @@ def separable(name: str, src: str, channels: int, model: str = "detector") -> tu
     )
 
 
-def separable_residual(name: str, src: str, channels: int, model: str = "detector") -> tuple[Row, ...]:
+def separable_residual(
+    name: str, src: str, channels: int, model: str = "detector"
+) -> tuple[Row, ...]:
     return (
         Row(f"{name}_dw", Op.DEPTHWISE, (src,), 0, kernel=3, model=model),
         Row(f"{name}_pw", Op.CONV, (f"{name}_dw",), channels, relu=False, model=model),

@@ -34,7 +34,9 @@ def _grid(height: int, width: int, stride: int) -> tuple[jax.Array, jax.Array]:
     return ys[:, None], xs[None, :]
 
 
-def paint_heat(targets: Targets, height: int, width: int, stride: int) -> tuple[jax.Array, jax.Array]:
+def paint_heat(
+    targets: Targets, height: int, width: int, stride: int
+) -> tuple[jax.Array, jax.Array]:
     """A bump at every centre, and a weight that is 0 where a hardly visible person stands."""
     ys, xs = _grid(height, width, stride)
     cell = jnp.floor(targets.center_px / stride)
@@ -72,7 +74,9 @@ def _mean(value: jax.Array, present: jax.Array) -> jax.Array:
     return (value * present).sum() / jnp.maximum(1.0, present.sum())
 
 
-def loss(net: Net, heads: dict[str, jax.Array], targets: Targets) -> tuple[jax.Array, dict[str, jax.Array]]:
+def loss(
+    net: Net, heads: dict[str, jax.Array], targets: Targets
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     stride, present = net.grid_stride, targets.present
     height, width = heads["heat"].shape[1:3]
     heat, weight = paint_heat(targets, height, width, stride)
@@ -94,9 +98,7 @@ def loss(net: Net, heads: dict[str, jax.Array], targets: Targets) -> tuple[jax.A
     return sum(terms.values(), jnp.zeros(())), terms
 
 
-def _full_terms(
-    heads: dict[str, jax.Array], targets: Targets, stride: int
-) -> dict[str, jax.Array]:
+def _full_terms(heads: dict[str, jax.Array], targets: Targets, stride: int) -> dict[str, jax.Array]:
     present = targets.present
     pose = _at_centers(heads["pose"], targets, stride)
     pose = pose.reshape(*pose.shape[:2], len(KEYPOINTS), 2)
@@ -104,8 +106,7 @@ def _full_terms(
     hidden = jax.nn.sigmoid(_at_centers(heads["occlusion"], targets, stride)[..., 0])
     mask = heads["mask"][..., 0]
     mask_loss = -(
-        targets.mask * jax.nn.log_sigmoid(mask)
-        + (1 - targets.mask) * jax.nn.log_sigmoid(-mask)
+        targets.mask * jax.nn.log_sigmoid(mask) + (1 - targets.mask) * jax.nn.log_sigmoid(-mask)
     ).mean()
     # The feature vector has to tell how many are there and how near the nearest is.
     summary = heads["features"][:, 0, 0, :2]

@@ -1,6 +1,7 @@
-"""Makes the shipped files from trained weights: `python -m models.perception.make --weights W --data D`.
+"""Makes the shipped files from trained weights.
 
-For each network: the ONNX graph, its numbers on pictures that training did not see, and the card.
+`python -m models.perception.make --weights W --data D`. For each network: the ONNX graph, its numbers on pictures that training did not see,
+and the card.
 """
 
 import argparse
@@ -24,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 HEIGHT, WIDTH = 120, 160
 SUMMARIES = {
     "level1": "Person centres on every second pixel: detector, range with its doubt, and motion.",
-    "level2": "Features, person segmentation and pose (centre, box, range, four keypoints, hidden share).",
+    "level2": "Features, person segmentation, pose (centre, box, range, keypoints, hidden share).",
     "level3": "The large variants of level 2's models: same outputs, a wide trunk.",
     "parts": "Parts in bin and tray seen from above: centre of the upper side, size, range.",
 }
@@ -131,7 +132,7 @@ def main() -> None:
     args = parser.parse_args()
     for name in args.nets:
         card = make(NETS[name], args.weights, args.data, args.out)
-        print(f"{name}: {card.total_mflop:.2f} MFLOP, {card.quality}")  # noqa: T201
+        print(f"{name}: {card.total_mflop:.2f} MFLOP, {card.quality}")
 
 
 if __name__ == "__main__":

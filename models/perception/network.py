@@ -15,7 +15,6 @@ EPSILON = 1e-3
 # What the shipped graph does to pixels; export.py writes the same numbers into ONNX nodes.
 COLOR_SHIFT, COLOR_SCALE = 0.45 * 255.0, 1.0 / (0.25 * 255.0)
 DEPTH_MAX_M = 6.0
-HEIGHT_MIN_M, HEIGHT_MAX_M = -0.25, 2.25
 
 
 def prepare(
@@ -32,7 +31,7 @@ def prepare(
     color = (rgb.astype(jnp.float32) - COLOR_SHIFT) * COLOR_SCALE
     depth = jnp.clip(depth_m, 0.0, DEPTH_MAX_M) * (2.0 / DEPTH_MAX_M) - 1.0
     height_m = depth_m * ray_height + camera_height_m[:, None, None]
-    height = jnp.clip(height_m, HEIGHT_MIN_M, HEIGHT_MAX_M) - 1.0
+    height = (jnp.clip(height_m, *net.height_range_m) - net.height_shift_m) * net.height_scale
     return jnp.concatenate([color, depth[..., None], height[..., None]], axis=-1)
 
 

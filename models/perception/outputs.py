@@ -7,7 +7,7 @@ import numpy as np
 
 from models.perception.quality import inputs_of
 from models.perception.stage import Stage
-from models.perception.walks import FRAMES, Noise, cache_root, path_of, record, Recording
+from models.perception.walks import FRAMES, Noise, Recording, cache_root, path_of, record
 from runtime.perception.detection import Detection, find_people
 from runtime.perception.geometry import View
 from runtime.perception.inference import Card, read_card
@@ -41,8 +41,15 @@ def pack(found: list[Detection]) -> np.ndarray:
     rows = np.zeros((MAX_FOUND, COLUMNS), np.float32)
     for row, one in zip(rows, found[:MAX_FOUND], strict=False):
         hidden = -1.0 if one.occlusion is None else one.occlusion
-        row[:12] = [one.score, *one.box_px, *one.position_m, one.range_m, one.uncertainty_m,
-                    one.measured, hidden]
+        row[:12] = [
+            one.score,
+            *one.box_px,
+            *one.position_m,
+            one.range_m,
+            one.uncertainty_m,
+            one.measured,
+            hidden,
+        ]
     return rows
 
 
@@ -88,7 +95,12 @@ class Walked:
 
 
 def walked(
-    style: Style, seed: int, key: str, networks: dict[Level, Network], view: View, stage: Stage | None
+    style: Style,
+    seed: int,
+    key: str,
+    networks: dict[Level, Network],
+    view: View,
+    stage: Stage | None,
 ) -> Walked:
     path = path_of(style, seed, key)
     if path.exists():

@@ -9,8 +9,8 @@ from models.perception.outputs import Walked, unpack
 from models.perception.walks import FRAMES, PERIOD_NS, Noise
 from runtime.perception import arm as arm_module
 from runtime.perception.change import operations
-from runtime.perception.eye import APART_M, CANDIDATE_SCORE, CellEye, EyeSettings, Surroundings
 from runtime.perception.detection import suppress
+from runtime.perception.eye import APART_M, CANDIDATE_SCORE, CellEye, EyeSettings, Surroundings
 from runtime.perception.geometry import View
 from runtime.perception.level import Level
 from runtime.perception.tracks import Tracker

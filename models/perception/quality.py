@@ -19,7 +19,9 @@ WANTED_PX = 300
 FLOOR_SCORE = 0.05
 
 
-def inputs_of(card: Card, rgb: np.ndarray, depth_m: np.ndarray, ray: np.ndarray, height_m: float) -> Tensors:
+def inputs_of(
+    card: Card, rgb: np.ndarray, depth_m: np.ndarray, ray: np.ndarray, height_m: float
+) -> Tensors:
     tensors: Tensors = {
         "rgb": rgb[None],
         "depth": depth_m[None],
@@ -32,7 +34,9 @@ def inputs_of(card: Card, rgb: np.ndarray, depth_m: np.ndarray, ray: np.ndarray,
     return tensors
 
 
-def _run(session: OnnxSession, card: Card, pictures: Pictures, index: int) -> tuple[Tensors, np.ndarray, View]:
+def _run(
+    session: OnnxSession, card: Card, pictures: Pictures, index: int
+) -> tuple[Tensors, np.ndarray, View]:
     height, width = pictures.depth_mm.shape[1:]
     depth_m = pictures.depth_mm[index].astype(np.float32) * 1e-3
     ray = ray_height(pictures.up_row[index], height, width)
@@ -85,7 +89,9 @@ def people_quality(session: OnnxSession, card: Card, pictures: Pictures) -> dict
     }
 
 
-def _match(pictures: Pictures, index: int, slot: int, free: list[Any], view: View) -> tuple[Any, float] | None:
+def _match(
+    pictures: Pictures, index: int, slot: int, free: list[Any], view: View
+) -> tuple[Any, float] | None:
     """The nearest detection to a labelled person, in the camera's frame."""
     range_m = float(pictures.range_m[index, slot])
     box = pictures.box_px[index, slot]
@@ -121,7 +127,9 @@ def part_quality(session: OnnxSession, card: Card, pictures: Pictures) -> dict[s
     table = np.array(matched)
     grid = np.linspace(0.1, 0.9, 81)
     f1 = [
-        2 * np.sum(table[:, 0] > t) / (truths + np.sum(table[:, 0] > t) + np.sum(np.array(alarms) > t))
+        2
+        * np.sum(table[:, 0] > t)
+        / (truths + np.sum(table[:, 0] > t) + np.sum(np.array(alarms) > t))
         for t in grid
     ]
     threshold = float(grid[int(np.argmax(f1))])
@@ -129,7 +137,9 @@ def part_quality(session: OnnxSession, card: Card, pictures: Pictures) -> dict[s
     return {
         "threshold": round(threshold, 2),
         "recall": round(len(kept) / truths, 4),
-        "false_alarms_a_picture": round(float(np.sum(np.array(alarms) > threshold)) / len(pictures), 4),
+        "false_alarms_a_picture": round(
+            float(np.sum(np.array(alarms) > threshold)) / len(pictures), 4
+        ),
         "center_error_mm_p50": round(float(np.percentile(kept[:, 1], 50)) * 1e3, 2),
         "center_error_mm_p95": round(float(np.percentile(kept[:, 1], 95)) * 1e3, 2),
         "height_error_mm_p50": round(float(np.percentile(kept[:, 2], 50)) * 1e3, 2),

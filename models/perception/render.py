@@ -8,6 +8,7 @@ drawn here.
 import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.perception.data import PART_SLOTS, SLOTS, Pictures, join
 from models.perception.stage import PARTS, PEOPLE, SIZE, Stage, View
 from models.perception.zoo import KEYPOINTS
 from sim.appearance import Style
+from sim.layout import CellLayout
 from sim.people import Limb, Stance
 from sim.render import Segmentation
 from sim.robot_model import Arm
@@ -23,8 +25,12 @@ from sim.scene import SegKind
 
 PICTURES_A_CELL = 8
 SHARD = 500
-COUNTS = {("cell", "train"): 8000, ("cell", "validation"): 500,
-          ("bin", "train"): 4000, ("bin", "validation"): 500}
+COUNTS = {
+    ("cell", "train"): 8000,
+    ("cell", "validation"): 500,
+    ("bin", "train"): 4000,
+    ("bin", "validation"): 500,
+}
 FIRST_SEED = {"train": 1_000_000, "validation": 2_000_000}
 NEAR_M, FAR_M, SIDE_M = 0.95, 4.4, 2.3  # where people are put
 
@@ -109,7 +115,8 @@ def label_parts(stage: Stage, view: View, seg: Segmentation) -> _Labels:
         slot = truth.index
         hit = (seg.kind == SegKind.PART) & (seg.instance == truth.index)
         labels.pixels[slot], box = _visible_box(hit)
-        top = np.array(truth.position_m) + [0, 0, top_height_m(stage, truth.index)]
+        top = np.array(truth.position_m)
+        top[2] += top_height_m(stage, truth.index)
         pixel, labels.range[slot] = view.project(top)
         # The box is centred on that point, with the visible size.
         half = np.array([box[2] - box[0], box[3] - box[1]]) / 2
@@ -231,7 +238,11 @@ def dataset(root: Path, camera: str, split: str) -> Pictures:
             f"{root}: no {camera}-{split}-NN.npz, so there is nothing to train on; "
             f"try  python -m models.perception.render --out {root}"
         )
-    return join([Pictures.load(shard) for shard in shards])
+    pictures = join([Pictures.load(shard) for shard in shards])
+    if camera == "bin":  # the bin's heights are over the table, which is the base frame's zero
+        above = pictures.camera_height_m + np.float32(CellLayout().floor_z_m)
+        return replace(pictures, camera_height_m=above)
+    return pictures
 
 
 def main() -> None:
@@ -243,7 +254,7 @@ def main() -> None:
     began = time.monotonic()
     with ProcessPoolExecutor(args.processes) as pool:
         for path in pool.map(_run, _jobs(args.out, args.scale)):
-            print(f"{time.monotonic() - began:.0f} s  {path}", flush=True)  # noqa: T201
+            print(f"{time.monotonic() - began:.0f} s  {path}", flush=True)
 
 
 def _run(job: tuple[str, int, int, Arm, Path]) -> Path:

@@ -57,7 +57,9 @@ def score_walk(walk: Walked, watched: Watched) -> WalkScore:
         false_reports=false_reports,
         frames=frames,
         present=int((recording.pixels > 0).any(1).sum()),
-        first_ms=tuple(_first_ms(wanted[:, p], hit[:, p]) for p in range(wanted.shape[1]) if wanted[:, p].any()),
+        first_ms=tuple(
+            _first_ms(wanted[:, p], hit[:, p]) for p in range(wanted.shape[1]) if wanted[:, p].any()
+        ),
         mflop=watched.mflop,
         runs={level: int(ran.sum()) for level, ran in watched.runs.items()},
         longest_gap_ms=_longest_gap_ms(watched.runs[Level.FULL]),
@@ -65,7 +67,7 @@ def score_walk(walk: Walked, watched: Watched) -> WalkScore:
 
 
 def _first_ms(wanted: np.ndarray, hit: np.ndarray) -> float:
-    """Time to the first report, counted in pictures: 0 when it was known before it was asked for."""
+    """Time to the first report, in pictures: 0 when it was known before it was asked for."""
     begin = int(np.argmax(wanted))
     later = np.flatnonzero(hit[begin:])
     return float(later[0]) * PERIOD_NS / 1e6 if len(later) else NEVER_MS

@@ -1,16 +1,16 @@
-"""A simulated cell posed for pictures: looks, arm, people and camera set directly, no physics in between."""
+"""A simulated cell posed for pictures: looks, arm, people, camera; no physics in between."""
 
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
+from sim.appearance import Style
 from sim.people import LIMBS, Limb, Stance, limb_poses
 from sim.people import PARKED_M as PARKED_M
 from sim.render import Renderer, Segmentation
 from sim.robot_model import Arm
 from sim.scene import Scene
-from sim.appearance import Style
 
 SIZE = (160, 120)  # width, height
 PEOPLE = 3
@@ -65,8 +65,7 @@ class Stage:
             for i in range(PEOPLE)
         ]
         self._distractors = [
-            int(model.body(f"distractor{i}").mocapid[0])
-            for i in range(self.scene.spec.distractors)
+            int(model.body(f"distractor{i}").mocapid[0]) for i in range(self.scene.spec.distractors)
         ]
         self._tilt = {name: np.eye(3) for name in self._cameras}
 

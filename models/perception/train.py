@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -74,7 +73,10 @@ def train(net: Net, pictures: Pictures, held: Pictures, steps: int, size: int, s
         if index % 100 == 0 or index == steps - 1:
             text = " ".join(f"{name} {float(value):.3f}" for name, value in terms.items())
             elapsed = time.monotonic() - began
-            print(f"{net.name} {index}/{steps} {elapsed:.0f} s loss {float(total):.3f} {text}", flush=True)  # noqa: T201
+            print(
+                f"{net.name} {index}/{steps} {elapsed:.0f} s loss {float(total):.3f} {text}",
+                flush=True,
+            )
     reached = {
         "steps": steps,
         "batch": size,
@@ -101,10 +103,14 @@ def main() -> None:
     held = dataset(args.data, camera, "validation")
     folded, reached = train(net, pictures, held, args.steps, args.batch, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{name}/{kind}": a for name, pair in folded.items() for kind, a in zip("wb", pair, strict=True)}
+    arrays = {
+        f"{name}/{kind}": a
+        for name, pair in folded.items()
+        for kind, a in zip("wb", pair, strict=True)
+    }
     np.savez(args.out / f"{net.name}.npz", **arrays)
     (args.out / f"{net.name}.json").write_text(json.dumps(reached, indent=1) + "\n")
-    print(json.dumps(reached))  # noqa: T201
+    print(json.dumps(reached))
 
 
 if __name__ == "__main__":

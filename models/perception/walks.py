@@ -124,7 +124,7 @@ def _off_table(point: tuple[float, float]) -> tuple[float, float]:
 
 def first_visible_s(stage: Stage, person: int, walk: Walk, view: View) -> float:
     """When a walker's body first crosses the picture's edge."""
-    for step in range(0, 300):
+    for step in range(300):
         stance = stance_at(walk, walk.start_s + step / RATE_HZ)
         if stance is None:
             break
@@ -149,7 +149,7 @@ def draw_walk(rng: np.random.Generator, stage: Stage, person: int, enter_s: floa
 
 
 def arm_motion(rng: np.random.Generator, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
-    """Joint angles over the walk: from pose to pose with a smooth start and end, now and then still."""
+    """Joint angles over the walk: from pose to pose, smoothly, now and then still."""
     home = stage.scene.home_rad
     limits = stage.scene.model.jnt_range[: stage.scene.joints]
     poses: list[np.ndarray] = []
@@ -202,9 +202,13 @@ def record(
 
 def _roll_cart(rng: np.random.Generator, stage: Stage) -> None:
     view = stage.view("cell")
-    start = _bearing_point(view, 50.0 if rng.random() < 0.5 else -50.0, float(rng.uniform(2.5, 3.5)))
+    start = _bearing_point(
+        view, 50.0 if rng.random() < 0.5 else -50.0, float(rng.uniform(2.5, 3.5))
+    )
     end = _bearing_point(view, float(rng.uniform(-25, 25)), float(rng.uniform(2.6, 3.8)))
-    stage.scene.move_distractor(int(rng.integers(0, 3)), [start, end], 0.8, start_s=float(rng.uniform(0.3, 1.5)))
+    stage.scene.move_distractor(
+        int(rng.integers(0, 3)), [start, end], 0.8, start_s=float(rng.uniform(0.3, 1.5))
+    )
 
 
 def _pose(stage: Stage, walks: list[Walk], q_rad: np.ndarray, time_s: float) -> list[int]:
@@ -222,7 +226,7 @@ def _pose(stage: Stage, walks: list[Walk], q_rad: np.ndarray, time_s: float) -> 
 
 
 class Noise:
-    """Pictures as a camera would give them: each one with its own noise, the same for every reader."""
+    """Pictures as a camera would give them: each with its own noise, the same for every reader."""
 
     BANK = 8
 
@@ -269,7 +273,7 @@ def main() -> None:
         if not path.exists():
             record(style, seed, stage).save(path)
         if done % 50 == 49:
-            print(f"{done + 1}/{args.count} walks, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+            print(f"{done + 1}/{args.count} walks, {time.monotonic() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

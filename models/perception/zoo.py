@@ -6,7 +6,16 @@ stays wide at a quarter of the resolution, which is where its compute goes. `par
 into the bin, where millimetres count, so its grid is fine.
 """
 
-from models.perception.graph import Net, Op, Row, conv, head, residual, separable, separable_residual
+from models.perception.graph import (
+    Net,
+    Op,
+    Row,
+    conv,
+    head,
+    residual,
+    separable,
+    separable_residual,
+)
 
 KEYPOINTS = ("head", "chest", "pelvis", "feet")
 
@@ -39,9 +48,7 @@ def _full_heads(src: str, trunk: str, prefix: str) -> tuple[Row, ...]:
     )
 
 
-_FULL_HEADS = {
-    n: n for n in ("heat", "box", "range", "pose", "occlusion", "mask", "features")
-}
+_FULL_HEADS = {n: n for n in ("heat", "box", "range", "pose", "occlusion", "mask", "features")}
 
 
 def level2() -> Net:
@@ -90,7 +97,9 @@ def parts() -> Net:
         head("box", "mix3", 4, "parts"),
         head("range", "mix3", 2, "parts"),
     )
-    return Net("parts", 1, 1, rows, {n: n for n in ("heat", "box", "range")}, 4, ("part",))
+    heads = {n: n for n in ("heat", "box", "range")}
+    # Parts are 2 to 6 cm high: over the table, in steps of centimetres.
+    return Net("parts", 1, 1, rows, heads, 4, ("part",), (-0.02, 0.16), 0.05, 15.0)
 
 
 NETS = {net.name: net for net in (level1(), level2(), level3(), parts())}

@@ -1,1 +1,1 @@
-"""The robot's eyes: inference, the cascade, tracks, stereo; `visiond` is the process around them."""
+"""The robot's eyes: inference, cascade, tracks, stereo; `visiond` is the process around them."""

@@ -12,9 +12,7 @@ from conf.schema.perception import Triggers
 from runtime.perception.level import Level
 from runtime.shm.enums import Levels, Trigger
 
-INDEPENDENT = (
-    Trigger.DEPTH_CHANGE | Trigger.ROBOT_SPEED | Trigger.PERIODIC | Trigger.DISAGREEMENT
-)
+INDEPENDENT = Trigger.DEPTH_CHANGE | Trigger.ROBOT_SPEED | Trigger.PERIODIC | Trigger.DISAGREEMENT
 CALLS_REFINED = (
     Trigger.CONFIDENCE
     | Trigger.NEW_OBJECT

@@ -24,6 +24,7 @@ class ChangeRule:
     near_ratio: float = 0.03  # and this much of the distance more: far depth is rough
     tile_pixels: int = 3  # fewer changed pixels in a tile are specks
     unknown_ratio: float = 0.35  # more pixels than this without depth: it cannot tell
+    flood_ratio: float = 0.6  # more change than this: covered, moved, or another view altogether
     absorb_looks: int = 4  # full looks that found nobody there before it becomes background
     learn_ratio: float = 0.08
 
@@ -66,11 +67,23 @@ class DepthChange:
         if self._background is None or missing > self._rule.unknown_ratio:
             return Change(np.zeros(self.tile_shape, np.int32), known=False)
         near = (depth < self._limit) & valid & ~hidden
+        if np.count_nonzero(near) > self._rule.flood_ratio * depth.size:
+            return Change(np.zeros(self.tile_shape, np.int32), known=False)
         rows, columns = self.tile_shape
         counts = near.reshape(rows, _TILE_READ, columns, _TILE_READ).sum((1, 3), dtype=np.int32)
         counts[counts < self._rule.tile_pixels] = 0
         self._learn(depth, valid & ~near & ~hidden)
         return Change(counts * STEP * STEP, known=True)
+
+    def depth_near(self, u_px: float, v_px: float) -> float | None:
+        """What the last picture measured around a pixel, the nearer side of it."""
+        if self._last is None:
+            return None
+        depth, _ = self._last
+        row, column = int(v_px) // STEP, int(u_px) // STEP
+        around = depth[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5]
+        valid = around[around > 0]
+        return float(np.percentile(valid, 20)) if valid.size else None
 
     def settle(self, people: Mask) -> None:
         """Take the last picture as background, but for the tiles that hold people."""
@@ -104,13 +117,11 @@ class DepthChange:
         background = self._background
         if background is None:
             return
-        further = steady & (depth > background * 1.05)
-        rate = np.where(further, 0.3, self._rule.learn_ratio).astype(np.float32)
-        known = np.isfinite(background)
-        moved = np.where(known, background + rate * (depth - background), depth)
         # A first sight of an unknown place is no background yet: a full look has to clear it.
-        take = steady & known
-        background[take] = moved[take]
+        take = steady & np.isfinite(background)
+        old, new = background[take], depth[take]
+        rate = np.where(new > old * 1.05, 0.3, self._rule.learn_ratio).astype(np.float32)
+        background[take] = old + rate * (new - old)
         self._set_limit()
 
     def _set_limit(self) -> None:
@@ -130,7 +141,9 @@ def tiles_of_boxes(
     """Tiles that boxes cover, grown a little."""
     mask = np.zeros(shape, np.bool_)
     for left, top, right, bottom in boxes_px:
-        rows = slice(max(0, int((top - grow_px) // TILE)), max(0, int((bottom + grow_px) // TILE) + 1))
+        rows = slice(
+            max(0, int((top - grow_px) // TILE)), max(0, int((bottom + grow_px) // TILE) + 1)
+        )
         columns = slice(
             max(0, int((left - grow_px) // TILE)), max(0, int((right + grow_px) // TILE) + 1)
         )

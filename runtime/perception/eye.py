@@ -14,7 +14,7 @@ from conf.schema.perception import Perception, Triggers
 from runtime.perception import cascade
 from runtime.perception.arm import ArmMask
 from runtime.perception.cascade import Budget, Decision, Memory, Readings, Seen
-from runtime.perception.change import STEP, Change, ChangeRule, DepthChange, tiles_of_boxes
+from runtime.perception.change import STEP, TILE, Change, ChangeRule, DepthChange, tiles_of_boxes
 from runtime.perception.detection import Depth, Detection, suppress
 from runtime.perception.geometry import Array, View
 from runtime.perception.level import Level
@@ -117,6 +117,17 @@ class CellEye:
         if not self.change.known:
             return None
         return self.change.pixels(self._people_tiles(now_ns))
+
+    def unexplained_place(self, now_ns: int) -> Array | None:
+        """The middle of the change that nobody known explains."""
+        if not self.change.known:
+            return None
+        rows, columns = np.nonzero(np.where(self._people_tiles(now_ns), 0, self.change.tiles))
+        if not len(rows):
+            return None
+        v, u = (float(np.median(axis)) * TILE + TILE / 2 for axis in (rows, columns))
+        depth_m = self.depth_change.depth_near(u, v)
+        return None if depth_m is None else self.view.lift(u, v, depth_m)
 
     def _decide(self, now_ns: int) -> Decision:
         readings = Readings(

@@ -1,4 +1,4 @@
-"""People over time: who is who, how fast, how long since they were last seen, and by which level."""
+"""People over time: who is who, how fast, when last seen, and by which level."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -118,7 +118,10 @@ def read_network(card_path: Path, card: Card) -> bytes:
 
 
 def check_shapes(
-    card: Card, side: str, declared: tuple[TensorSpec, ...], found: dict[str, tuple[str, tuple[int, ...]]]
+    card: Card,
+    side: str,
+    declared: tuple[TensorSpec, ...],
+    found: dict[str, tuple[str, tuple[int, ...]]],
 ) -> None:
     """Refuse a network whose tensors are not what its card declares; all differences at once."""
     problems = [
@@ -127,7 +130,11 @@ def check_shapes(
         if found.get(spec.name) != (spec.dtype, spec.shape)
     ]
     names = {spec.name for spec in declared}
-    problems += [f"  {_describe(name, found)} in the file, not declared" for name in found if name not in names]
+    problems += [
+        f"  {_describe(name, found)} in the file, not declared"
+        for name in found
+        if name not in names
+    ]
     if problems:
         raise CardError(
             f"{card.file}: {side} differ from card {card.name}, so the network is not loaded:\n"

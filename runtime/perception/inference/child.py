@@ -74,8 +74,7 @@ def open_engine(backend: str, spec: ChildSpec) -> BackendEngine:
 def load_all(spec: ChildSpec) -> tuple[dict[str, Session], list[BackendEngine]]:
     engines = {row.backend: open_engine(row.backend, spec) for row in spec.networks}
     sessions = {
-        row.network: engines[row.backend].load(row.network, row.card_path)
-        for row in spec.networks
+        row.network: engines[row.backend].load(row.network, row.card_path) for row in spec.networks
     }
     return sessions, list(engines.values())
 

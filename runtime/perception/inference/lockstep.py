@@ -1,4 +1,4 @@
-"""Inference in the caller's own thread with declared latencies: the same run gives the same bytes."""
+"""Inference in the caller's thread with declared latencies: the same run, the same bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -70,7 +70,9 @@ def _decode(head: bytes, body: bytes) -> tuple[dict[str, Any], Tensors]:
     tensors: Tensors = {}
     at = 0
     for spec in specs:
-        data = np.frombuffer(body, spec.dtype, offset=at, count=spec.size_bytes // np.dtype(spec.dtype).itemsize)
+        data = np.frombuffer(
+            body, spec.dtype, offset=at, count=spec.size_bytes // np.dtype(spec.dtype).itemsize
+        )
         tensors[spec.name] = data.reshape(spec.shape)
         at += spec.size_bytes
     return header, tensors
