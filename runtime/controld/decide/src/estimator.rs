@@ -67,6 +67,11 @@ impl Estimator {
     /// Starts anew from measurements, with no external torque.
     pub fn reset(&mut self, q: &Joints, qd: &Joints) {
         self.now = Estimate { q: *q, qd: *qd, tau_ext: [0.0; J] };
+        self.doubt();
+    }
+
+    /// Back to the covariance of a start.
+    fn doubt(&mut self) {
         self.covariance = [[0.0; STATES]; STATES];
         for i in 0..self.n {
             self.covariance[i][i] = self.position_var;
@@ -144,6 +149,24 @@ impl Estimator {
                 p[V + i][TAU + k] -= stray;
                 p[TAU + k][V + i] -= stray;
             }
+        }
+        self.mend();
+    }
+
+    /// Rounding makes the two triangles drift apart, and the corrections amplify that: each cycle makes them one again.
+    fn mend(&mut self) {
+        let p = &mut self.covariance;
+        let mut sound = true;
+        for r in 0..STATES {
+            for c in 0..r {
+                let mean = 0.5 * (p[r][c] + p[c][r]);
+                p[r][c] = mean;
+                p[c][r] = mean;
+            }
+            sound &= p[r][r] >= 0.0 && p[r][r].is_finite();
+        }
+        if !sound {
+            self.doubt();
         }
     }
 

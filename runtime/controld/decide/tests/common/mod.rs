@@ -1,6 +1,8 @@
 //! What the tests of this crate share: two real profiles, and states and commands to throw at them.
 #![allow(dead_code)]
 
+pub mod rig;
+
 use decide::model::{J, RobotModel};
 use decide::params::Control;
 use decide::shield::motion::Motion;
