@@ -99,14 +99,16 @@ class Writer:
         """A zeroed record to fill."""
         return np.zeros((), self.dtype)
 
-    def write(self, record: np.void | NDArray[np.void] | None = None, **fields: Any) -> int:
+    def write(self, record: np.void | NDArray[np.void] | None = None, /, **fields: Any) -> int:
         """Writes a record, or one of the given fields; `seq` 0 becomes the next. Returns it."""
         if record is None:
             record = self.new()
         elif record.dtype != self.dtype:
             raise TypeError(f"the record is {record.dtype}, the topic's is {self.dtype}")
         if fields:
-            record = np.array(record)
+            # A record that was read is read-only, and so is NumPy's own copy of it.
+            given, record = record, self.new()
+            record[...] = given
             for name, value in fields.items():
                 record[name] = value
         return self._native.write(record.tobytes())

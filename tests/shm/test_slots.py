@@ -51,6 +51,17 @@ def test_writing_by_fields_keeps_every_value(shm: Shm) -> None:
     assert (latest["gripper"], latest["source"], latest["task_id"]) == (0.5, Source.POLICY, 2**63)
 
 
+def test_a_record_that_was_read_can_be_written_again_with_other_fields(shm: Shm) -> None:
+    writer, reader = shm.writer("verdict"), shm.reader("verdict")
+    writer.write(speed_scale=0.5, surprise=2.0)
+    latest = reader.latest()
+    assert latest is not None
+    writer.write(latest, seq=0, surprise=3.0)
+    latest = reader.latest()
+    assert latest is not None
+    assert (latest["seq"], latest["speed_scale"], latest["surprise"]) == (2, 0.5, 3.0)
+
+
 def test_records_read_cannot_be_written_to(shm: Shm) -> None:
     shm.writer("verdict").write(speed_scale=0.5)
     latest = shm.reader("verdict").latest()

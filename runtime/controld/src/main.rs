@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             println!("controld {} layout {}", env!("CARGO_PKG_VERSION"), layout::layout_hash_hex());
             return ExitCode::SUCCESS;
         }
+        Some("--check") => return check(arguments.get(1)),
         _ => {}
     }
     match start(arguments) {
@@ -52,6 +53,28 @@ fn main() -> ExitCode {
         Err((code, problem)) => {
             say(&problem);
             ExitCode::from(code)
+        }
+    }
+}
+
+/// Says whether a control file can be used, and changes nothing.
+fn check(path: Option<&String>) -> ExitCode {
+    let Some(path) = path else {
+        say("--check needs a control file");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    let result = control::load(path.as_ref()).map_err(|e| e.to_string()).and_then(|c| match hal::schedule_of(&c) {
+        Some(schedule) => schedule.check().map(|load| format!("bus: {load}")),
+        None => Ok("no bus".to_owned()),
+    });
+    match result {
+        Ok(bus) => {
+            println!("{path} can be used ({bus})");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            say(&problem);
+            ExitCode::from(EXIT_CONTROL)
         }
     }
 }

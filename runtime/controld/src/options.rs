@@ -21,10 +21,12 @@ pub enum Planted {
 }
 
 pub const USAGE: &str = "usage: controld --control FILE --shm FOLDER [--realtime-file FILE]
+       controld --check FILE
 
   --control FILE        the control section of the profile, with its hash (bedplate config export)
   --shm FOLDER          the robot's shared files, made where they are missing
   --realtime-file FILE  where to write which real-time rights were obtained
+  --check FILE          say whether this control file can be used, bus schedule included, and end
   --version             print the version and the layout's hash
 
 exit: 0 stopped when asked, 2 wrong command line, 3 wrong control file, 4 shared memory (or a second instance),
