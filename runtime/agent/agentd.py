@@ -19,7 +19,7 @@ from runtime.agent.store import TaskStore
 from runtime.agent.view import summarize_control, view_of
 from runtime.daemon import Context, run_daemon
 from runtime.health.check import Sources
-from runtime.health.rounds import HealthRounds
+from runtime.health.rounds import HealthRounds, discover_checks
 from runtime.modes import (
     NO_REARM,
     Effects,
@@ -68,24 +68,27 @@ class Agent:
         self._rearmed_ns = -OWN_REARM_EVERY_NS
         self._health_at_ns = 0
         self._metric_at_ns = 0
-        self._box, self._inbox = SnapshotBox(), Inbox()
+        self._box, self.inbox = SnapshotBox(), Inbox()
         capacity = config.policy.skills.cache_max
-        self._shelf = SkillShelf(paths, config.robot.arm.kind.value, capacity)
+        self.shelf = SkillShelf(paths, config.robot.arm.kind.value, capacity)
         self._store = TaskStore(paths.tasks)
-        self._duty = Duty(
+        self.duty = Duty(
             self._store,
             rules_of(context),
             context.clock,
             context.telemetry,
-            self._shelf.hash_of,
+            self.shelf.hash_of,
             config.facility.auto_duty,
         )
         self._health = HealthRounds(
-            self._sources(), config.modes.health, round(config.telemetry.health_period_s * 1e9)
+            self._sources(),
+            config.modes.health,
+            round(config.telemetry.health_period_s * 1e9),
+            [check for check in discover_checks() if serve or not check.of_machine],
         )
         self._server: ApiServer | None = None
         if serve:
-            api = LocalApi(config, context.clock, self._box, self._inbox, self._shelf)
+            api = LocalApi(config, context.clock, self._box, self.inbox, self.shelf)
             self._server = ApiServer(api.app, paths.agent_socket)
 
     def step(self, now_ns: int) -> None:
@@ -93,7 +96,7 @@ class Agent:
         self._check_health(now_ns)
         readings = self._readings(now_ns)
         self._decide(readings, now_ns, self._own_rearm(now_ns))
-        for command in self._inbox.drain():
+        for command in self.inbox.drain():
             self._obey(command, now_ns)
         self._publish_directive(now_ns)
         self._work(now_ns)
@@ -103,6 +106,11 @@ class Agent:
         if self._server is not None:
             self._server.close()
         self._store.close()
+
+    @property
+    def accepts_new_skills(self) -> bool:
+        offline = self._mode_state.network_offline.active
+        return self._effects().behaviour.new_skills and not offline
 
     def _read(self, now_ns: int) -> None:
         self._messages = Messages(
@@ -183,9 +191,9 @@ class Agent:
         match command.verb:
             case Verb.SUBMIT:
                 assert command.request is not None
-                return self._duty.submit(command.request)
+                return self.duty.submit(command.request)
             case Verb.CANCEL:
-                return self._duty.cancel_waiting()
+                return self.duty.cancel_waiting()
             case Verb.STOP:
                 self._operator_stop = max(command.level, self._operator_stop or StopLevel.NONE)
                 self._decide(self._readings(now_ns), now_ns, NO_REARM)
@@ -233,14 +241,14 @@ class Agent:
             home_rad=np.asarray(config.robot.home_rad),
             may_move=not self._mode_state.causes and self._armed(),
         )
-        self._duty.step(now_ns, view)
+        self.duty.step(now_ns, view)
         state = self._messages.state
         self._goal.write(
             None,
             epoch=0 if state is None else int(state["epoch"]),
             created_ns=now_ns,
             expires_ns=now_ns + GOAL_LIFE_NS,
-            **self._duty.goal_fields(),
+            **self.duty.goal_fields(),
         )
 
     def _armed(self) -> bool:
@@ -260,24 +268,24 @@ class Agent:
                 effects=self._effects(),
                 online=not offline,
                 control=summarize_control(self._messages.state, now_ns),
-                running=self._duty.running,
-                queue=tuple(self._duty.queue),
-                recent=tuple(self._duty.recent),
-                tally=self._duty.tally,
+                running=self.duty.running,
+                queue=tuple(self.duty.queue),
+                recent=tuple(self.duty.recent),
+                tally=self.duty.tally,
                 findings=self._health.findings,
                 refused_writes=self._store.refused_writes,
             )
         )
         if now_ns - self._metric_at_ns >= MODE_METRIC_EVERY_NS:
             self._metric_at_ns = now_ns
-            tally = self._duty.tally
+            tally = self.duty.tally
             self._context.telemetry.metric(
                 "agent",
                 {
                     "mode": int(self._mode_state.modes),
                     "tasks_done": tally.done,
                     "tasks_failed": tally.failed,
-                    "tasks_waiting": len(self._duty.queue),
+                    "tasks_waiting": len(self.duty.queue),
                     "rearm_count": self._rearm_count,
                     "refused_writes": self._store.refused_writes,
                 },
@@ -326,7 +334,7 @@ def rules_of(context: Context) -> Rules:
 
 
 def build(context: Context) -> Agent:
-    """Without the API: what lock-step and tests step."""
+    """Without the API and without a look at the computer: the same run gives the same bytes."""
     return Agent(context, serve=False)
 
 

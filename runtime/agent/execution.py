@@ -56,9 +56,9 @@ class Rules:
     verify_radius_m: float = 0.06
     area_margin_m: float = 0.02
     observe_timeout_ns: int = 10_000_000_000
-    pick_timeout_ns: int = 12_000_000_000
-    place_timeout_ns: int = 12_000_000_000
-    retreat_timeout_ns: int = 5_000_000_000
+    pick_timeout_ns: int = 45_000_000_000  # people may keep the arm waiting
+    place_timeout_ns: int = 45_000_000_000
+    retreat_timeout_ns: int = 20_000_000_000
     verify_timeout_ns: int = 3_000_000_000
     stopped_max_ns: int = 60_000_000_000
 

@@ -29,7 +29,7 @@ def duty_agent(duty_world, monkeypatch):
 
 def rearm(agent: Agent, world) -> object:
     command = Command(Verb.REARM)
-    agent._inbox.put(command)
+    agent.inbox.put(command)
     world.run(agent, 50)
     return command.reply.result(timeout=0)
 
@@ -104,7 +104,7 @@ def test_estop_cannot_be_rearmed_while_the_button_is_pressed(agent, world):
 
 def test_operator_stop_holds_until_a_person_rearms(agent, world):
     world.run(agent, 7000)
-    agent._inbox.put(Command(Verb.STOP, level=StopLevel.HOLD))
+    agent.inbox.put(Command(Verb.STOP, level=StopLevel.HOLD))
     world.run(agent, 5000)
     assert world.directive["stop_request"] == StopLevel.HOLD
     assert world.directive["allowed_sources"] == 0
@@ -193,7 +193,7 @@ def submit(agent: Agent, world, **fields) -> object:
     from runtime.agent.duty import Request
 
     command = Command(Verb.SUBMIT, request=Request("pick_place", TaskSource.API, **fields))
-    agent._inbox.put(command)
+    agent.inbox.put(command)
     world.run(agent, 50)
     accepted = command.reply.result(timeout=0)
     assert accepted.saved.result(timeout=5)
@@ -221,7 +221,7 @@ def test_agent_works_on_the_next_part_that_is_seen(duty_agent, duty_world):
     assert world.goal["skill_hash"] == SKILL_HASH
     complete(duty_agent, world)
     complete(duty_agent, world)
-    assert duty_agent._duty.tally.done == 2
+    assert duty_agent.duty.tally.done == 2
     assert len(world.events("task.done")) == 2
     world.run(duty_agent, 3000)
     assert world.goal["phase"] == Phase.IDLE  # nothing left to pick
@@ -262,8 +262,8 @@ def test_waiting_tasks_survive_the_agents_death(duty_world, monkeypatch):
 
     gc.collect()
     second = build(duty_world.context)
-    assert [task.task_id for task in second._duty.queue] == kept
-    assert all(task.state is TaskState.QUEUED for task in second._duty.queue)
+    assert [task.task_id for task in second.duty.queue] == kept
+    assert all(task.state is TaskState.QUEUED for task in second.duty.queue)
     second.close()
 
 
@@ -271,11 +271,17 @@ def test_a_task_without_its_skill_fails_with_that_reason(agent, world):
     world.run(agent, 7000)
     submit(agent, world)
     world.run(agent, 200)
-    assert agent._duty.recent[0].reason == "skill_refused"
+    assert agent.duty.recent[0].reason == "skill_refused"
 
 
 def test_health_is_reported_as_metrics(agent, world):
     world.run(agent, 1000)
     checks = {fields["check"] for fields in world.events("health")}
-    assert {"cpu", "gpu", "disk", "network", "motor_temperature", "gripper_pressure"} <= checks
-    assert "battery" in checks
+    assert checks == {
+        "battery",
+        "clock",
+        "gpu",
+        "gripper_pressure",
+        "motor_temperature",
+        "network",
+    }
