@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from fleet.settings import InfluxSettings
 from fleet.store.series import Query, StoreUnavailableError
 from runtime.telemetry.frame import TAG_KEYS
-from runtime.telemetry.line import Point
+from runtime.telemetry.line import INTEGER_FIELDS, Point
 
 REFUSED_FOR_GOOD = {400, 413, 422}
 TIMEOUT_S = 10.0
@@ -124,7 +124,12 @@ def _reason(error: ApiException) -> str:
 
 
 def _point(measurement: str, columns: Sequence[str], row: Sequence[Any]) -> Point:
+    """JSON writes a whole float as an integer; only two fields are integers in truth."""
     values = {key: value for key, value in zip(columns, row, strict=True) if value is not None}
     time_ns = int(values.pop("time"))
     tags = {key: str(values.pop(key)) for key in TAG_KEYS if key in values}
-    return Point(measurement, tags, values, time_ns)
+    fields = {
+        key: float(value) if type(value) is int and key not in INTEGER_FIELDS else value
+        for key, value in values.items()
+    }
+    return Point(measurement, tags, fields, time_ns)

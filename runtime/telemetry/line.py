@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from runtime.telemetry.client import Value
 
-RESERVED_FIELDS = frozenset({"time", "seq", "epoch", "robot", "site", "hardware", "version"})
+INTEGER_FIELDS = frozenset({"seq", "epoch"})
+RESERVED_FIELDS = INTEGER_FIELDS | {"time", "robot", "site", "hardware", "version"}
 FLOAT_MAX = 1.7e308
 TIMESTAMP_MAX = 2**63 - 1
 

@@ -1,0 +1,118 @@
+"""A fleet side of its own for each test: authority, a real Mosquitto on a free port, stores."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conf.load import compose
+from conf.schema import Config
+from fleet.broker import broker_command, free_port, write_broker
+from fleet.pki import Authority, equip_robot
+from fleet.prepare import LocalRobot, make_settings
+from fleet.settings import FleetSettings, write_settings
+from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
+
+SITE = "osaka"
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    return compose(overrides=["telemetry.broker.via_relay=false"]).config
+
+
+class Broker:
+    """A Mosquitto that can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path, settings: FleetSettings) -> None:
+        self.settings = settings
+        self.authority = Authority(settings.pki)
+        self.authority.ensure()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        files = write_broker(
+            self._folder / "broker", self.authority, "127.0.0.1", self.settings.broker_port
+        )
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(broker_command(files), stderr=log)
+        deadline = time.monotonic() + 10
+        while not self._listens():
+            assert self._process.poll() is None, (self._folder / "broker.log").read_text()
+            assert time.monotonic() < deadline, "mosquitto does not listen"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.settings.broker_port)) == 0
+
+
+@pytest.fixture(scope="session")
+def has_mosquitto() -> None:
+    if shutil.which("mosquitto", path="/usr/bin:/usr/sbin:/usr/local/sbin:/usr/local/bin") is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+
+
+@pytest.fixture
+def settings(config: Config, tmp_path: Path) -> FleetSettings:
+    robot = LocalRobot(tmp_path / "pki", tmp_path / "agent.sock", tmp_path / "faults.sock")
+    made = make_settings(config, tmp_path / "fleet", robot)
+    made = made.model_copy(
+        update={"broker_port": free_port(21_883), "page_port": free_port(18_080)}
+    )
+    write_settings(made)
+    return made
+
+
+@pytest.fixture
+def broker(has_mosquitto: None, settings: FleetSettings, tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path, settings)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def make_uplink(broker: Broker, tmp_path: Path) -> Iterator[Callable[[str], MqttUplink]]:
+    made: list[MqttUplink] = []
+
+    def make(robot_id: str) -> MqttUplink:
+        folder = tmp_path / f"pki-{robot_id}"
+        equip_robot(broker.authority, SITE, robot_id, folder)
+        settings = UplinkSettings(
+            "127.0.0.1",
+            broker.settings.broker_port,
+            10,
+            folder / "ca.crt",
+            folder / "robot.crt",
+            folder / "robot.key",
+        )
+        uplink = MqttUplink(settings, Presence(robot_id, SITE, "dev", "a" * 64))
+        made.append(uplink)
+        wait_for(lambda: uplink.connected)
+        return uplink
+
+    yield make
+    for uplink in made:
+        uplink.close()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.02)
+
+
+__all__ = ["Broker", "wait_for"]
