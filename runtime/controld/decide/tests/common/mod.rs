@@ -3,6 +3,8 @@
 
 pub mod rig;
 
+use std::sync::LazyLock;
+
 use decide::model::{J, RobotModel};
 use decide::params::Control;
 use decide::shield::motion::Motion;
@@ -12,11 +14,13 @@ use decide::shield::track::Bounds;
 use proptest::prelude::*;
 
 pub fn panda() -> Control {
-    parse(include_str!("../data/panda.json"))
+    static PARSED: LazyLock<Control> = LazyLock::new(|| parse(include_str!("../data/panda.json")));
+    PARSED.clone()
 }
 
 pub fn ur5e() -> Control {
-    parse(include_str!("../data/ur5e.json"))
+    static PARSED: LazyLock<Control> = LazyLock::new(|| parse(include_str!("../data/ur5e.json")));
+    PARSED.clone()
 }
 
 fn parse(text: &str) -> Control {
