@@ -23,6 +23,8 @@ class Place:
     run: Path
     data: Path
     shm: Path
+    fleet: Path = Path()  # the fleet side's folder and broker, in development only
+    mosquitto: Path = Path("/usr/sbin/mosquitto")
 
 
 def robot_place(robot_id: str) -> Place:
@@ -54,6 +56,8 @@ def _filled(spec: ProcessSpec, place: Place) -> list[str]:
         "data": place.data,
         "shm": place.shm,
         "root": place.root,
+        "fleet": place.fleet,
+        "mosquitto": place.mosquitto,
     }
     return [
         part.format_map({key: str(path) for key, path in values.items()}) for part in spec.command

@@ -5,13 +5,16 @@ none of them is ever rendered into a robot's image.
 """
 
 from conf.schema import Config
+from conf.schema.telemetry import Store
 from runtime.processes import Area, Budget, Policy, ProcessSpec, Scheduling
-
-RENDERING = (("MUJOCO_GL", "egl"),)
 
 
 def simulated(config: Config) -> bool:
     return config.hardware.actuation.kind == "sim"
+
+
+def wants_influxdb(config: Config) -> bool:
+    return config.telemetry.store is Store.INFLUXDB
 
 
 SIM_PROCESSES: tuple[ProcessSpec, ...] = (
@@ -34,7 +37,6 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         budget=Budget(cpu_ratio=0.45, memory_mib=350),
         runs=simulated,
         start_order=6,
-        environment=RENDERING,
     ),
     ProcessSpec(
         name="faultd",
@@ -48,11 +50,32 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
     ),
 )
 
+FLEET_SIDE = ("--fleet-dir", "{fleet}")
+
 FLEET_PROCESSES: tuple[ProcessSpec, ...] = (
+    ProcessSpec(
+        name="mosquitto",
+        area=Area.FLEET,
+        command=("{mosquitto}", "-c", "{fleet}/broker/mosquitto.conf"),
+        budget=Budget(cpu_ratio=0.02, memory_mib=16),
+        start_order=8,
+        network=True,
+    ),
+    ProcessSpec(
+        name="influxd",
+        area=Area.FLEET,
+        module="fleet.influxd",
+        command=FLEET_SIDE,
+        budget=Budget(cpu_ratio=0.10, memory_mib=350),
+        runs=wants_influxdb,
+        start_order=8,
+        network=True,
+    ),
     ProcessSpec(
         name="ingestd",
         area=Area.FLEET,
         module="fleet.ingestd",
+        command=FLEET_SIDE,
         budget=Budget(cpu_ratio=0.05, memory_mib=120),
         start_order=15,
         network=True,
@@ -61,6 +84,7 @@ FLEET_PROCESSES: tuple[ProcessSpec, ...] = (
         name="fleetd",
         area=Area.FLEET,
         module="fleet.fleetd",
+        command=FLEET_SIDE,
         budget=Budget(cpu_ratio=0.08, memory_mib=150),
         start_order=16,
         network=True,
