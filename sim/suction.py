@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -50,7 +51,9 @@ class Suction:
     def step(self, data: mujoco.MjData, step_s: float) -> None:
         vacuum = 1.0 if self.stuck_on else self.command
         self._steps += 1
-        if vacuum > 0.0 or self._steps % IDLE_LOOK_STEPS == 0:
+        if self.held is not None:
+            self._seal = None
+        elif vacuum > 0.0 or self._steps % IDLE_LOOK_STEPS == 0:
             self._seal = self._find_seal(data)
         seal = self._seal
         self.touching = seal is not None or self.held is not None
@@ -115,12 +118,8 @@ class Suction:
 
     def _is_overloaded(self, data: mujoco.MjData) -> bool:
         """Whether the weld pulls harder than the present under-pressure can hold."""
-        assert self.held is not None
-        rows = np.nonzero(
-            (data.efc_type[: data.nefc] == mujoco.mjtConstraint.mjCNSTR_EQUALITY)
-            & (data.efc_id[: data.nefc] == self._weld[self.held])
-        )[0]
-        if len(rows) < 3:
-            return False
-        force_n = float(np.linalg.norm(data.efc_force[rows[:3]]))
-        return force_n > self.pressure_kpa * 1000.0 * CUP_AREA_M2
+        if data.ne < 3:
+            return False  # taken in this step: the weld's force is known after the next one
+        # Equality constraints come first in MuJoCo's rows, and at most one weld is active.
+        x, y, z = data.efc_force[:3]
+        return math.sqrt(x * x + y * y + z * z) > self.pressure_kpa * 1000.0 * CUP_AREA_M2
