@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,11 +51,19 @@ def open_gl(width: int, height: int) -> tuple[GlContext, str]:
             return _context_class(name)(width, height), name
         except Exception as error:  # noqa: BLE001 - GL loaders raise anything
             problems.append(f"{name}: {error}")
+            _forget_gl()
     raise RuntimeError(
         "sim/render.py: no off-screen OpenGL, so cameras cannot be rendered; tried "
         + "; ".join(problems)
         + "; try  apt-get install libegl1 libegl-mesa0 libopengl0 libgl1-mesa-dri (or libosmesa6)"
     )
+
+
+def _forget_gl() -> None:
+    """PyOpenGL binds itself to one platform at import; the next try must import it anew."""
+    stale = [name for name in sys.modules if name.split(".")[0] == "OpenGL"]
+    for name in [*stale, *(f"mujoco.{backend}" for backend in GL_BACKENDS)]:
+        sys.modules.pop(name, None)
 
 
 def can_render() -> bool:
@@ -67,8 +76,7 @@ def _context_class(name: str) -> Callable[[int, int], GlContext]:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     os.environ["MUJOCO_GL"] = name
     os.environ["PYOPENGL_PLATFORM"] = name
-    module = importlib.import_module(f"mujoco.{name}" if name == "egl" else "mujoco.osmesa")
-    return module.GLContext
+    return importlib.import_module(f"mujoco.{name}").GLContext
 
 
 class Renderer:

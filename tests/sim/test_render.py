@@ -1,5 +1,10 @@
 """Cameras see what is there, at the distance where it is."""
 
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
+
 import numpy as np
 import pytest
 
@@ -137,3 +142,21 @@ def test_arm_at_rest_hides_neither_bin_nor_tray(scene: Scene, renderer: Renderer
         assert 0 <= left < right < SIZE[0]
         assert 0 <= top < bottom < SIZE[1]
         assert not (seg.kind[top:bottom, left:right] == SegKind.ROBOT).any()
+
+
+DRAW = """
+from sim.render import Renderer
+from sim.scene import Scene
+with Renderer(Scene(1, people=1), (160, 120)) as renderer:
+    print(renderer.backend, renderer.rgb("cell").std() > 10)
+"""
+
+
+@pytest.mark.skipif(find_library("OSMesa") is None, reason="no OSMesa on this machine")
+def test_osmesa_draws_where_egl_finds_no_driver() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
+    environment |= {"__EGL_VENDOR_LIBRARY_FILENAMES": "/nonexistent", "PYTHONPATH": "."}
+    drawn = subprocess.run(
+        [sys.executable, "-c", DRAW], env=environment, capture_output=True, text=True, check=False
+    )
+    assert drawn.stdout.split() == ["osmesa", "True"], drawn.stderr[-2000:]
