@@ -249,9 +249,11 @@ def _gpu_offline(readings: Readings, now_ns: int, table: Modes) -> Condition:
     if gpu is None or perception is None or not gpu.present:
         return Condition.BAD
     match perception:
-        case PerceptionHealth.OFFLINE | PerceptionHealth.UNKNOWN:
+        case PerceptionHealth.OFFLINE:
             return Condition.BAD
-        case PerceptionHealth.OK | PerceptionHealth.OVERLOADED:
+        case PerceptionHealth.OK | PerceptionHealth.OVERLOADED | PerceptionHealth.UNKNOWN:
+            # Unknown with a GPU that answers: nothing has run yet. It counts as overloaded, which
+            # allows level 1, and only a run can tell.
             return Condition.GOOD
 
 
