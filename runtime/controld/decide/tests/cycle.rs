@@ -1,4 +1,5 @@
 //! The whole cycle in front of a plant: what a robot does when something stops working.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::needless_range_loop)]
 
 mod common;
 
@@ -116,7 +117,8 @@ fn stop_after(fail: impl FnOnce(&mut Rig)) -> (Rig, StopLevel, StopReason) {
 #[test]
 fn every_cause_stops_the_robot_and_names_itself() {
     use StopLevel::{Hold, PowerOff};
-    let cases: [(&str, StopLevel, StopReason, fn(&mut Rig)); 13] = [
+    type Failure = (&'static str, StopLevel, StopReason, fn(&mut Rig));
+    let cases: [Failure; 13] = [
         ("liveness", Hold, StopReason::Liveness, |r| r.answers = false),
         ("veto", Hold, StopReason::Veto, |r| r.verdict.verdict = Verdict::Veto.raw()),
         ("thermal", Hold, StopReason::Thermal, |r| r.sensors.motor_temp_c[3] = 90.0),

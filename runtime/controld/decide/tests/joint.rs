@@ -1,4 +1,5 @@
 //! One joint under any jerk wish: it stays in the safe set, and from outside it never goes further out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::needless_range_loop)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The stop ladder, the state machine and liveness: walked through completely.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::needless_range_loop)]
 
 mod common;
 

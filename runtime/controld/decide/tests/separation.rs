@@ -1,4 +1,5 @@
 //! Speed and separation: monotone in distance and age, and never faster than the protective distance allows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::needless_range_loop)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The stop of one joint: it exists, it keeps its limits cycle by cycle, and its bounds are never too tight.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::needless_range_loop)]
 
 mod common;
 

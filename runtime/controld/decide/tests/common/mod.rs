@@ -1,5 +1,12 @@
 //! What the tests of this crate share: two real profiles, and states and commands to throw at them.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::needless_range_loop
+)]
 
 pub mod rig;
 
