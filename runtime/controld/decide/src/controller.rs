@@ -152,13 +152,6 @@ impl Controller {
         })
     }
 
-    /// Goes on counting where the process before this one ended. What it had accepted as re-arm does not arm this one.
-    pub fn inherit(&mut self, frame: &layout::StateFrame) {
-        self.interventions = frame.interventions;
-        self.gate.inherit(&frame.rejected);
-        self.ladder.inherit(frame.rearm_count);
-    }
-
     /// Stage 1. Sensors that are old, torn or absurd are left out; the filter then goes on by prediction alone.
     pub fn estimate(&mut self, inputs: &Inputs) {
         self.checks = Checks::default();
@@ -292,12 +285,6 @@ impl Controller {
     #[must_use]
     pub fn state(&self) -> ExecState {
         self.state
-    }
-
-    /// The drives are without power, because they were told so or never had it.
-    #[must_use]
-    pub fn is_powered_off(&self) -> bool {
-        self.ladder.level() == StopLevel::PowerOff || !self.sensing.is_ready()
     }
 
     #[must_use]

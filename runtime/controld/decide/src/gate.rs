@@ -92,10 +92,6 @@ impl Gate {
         &self.rejected
     }
 
-    pub fn inherit(&mut self, rejected: &[u64; REJECTS]) {
-        self.rejected = *rejected;
-    }
-
     /// Forgets every accepted command: after a stop, motion needs a new one.
     pub fn forget(&mut self) {
         for slot in &mut self.slots {

@@ -149,11 +149,6 @@ impl Ladder {
         }
     }
 
-    /// Counts up to this one are used up.
-    pub fn inherit(&mut self, rearm_accepted: u64) {
-        (self.rearm_accepted, self.rearm_seen) = (rearm_accepted, rearm_accepted);
-    }
-
     #[must_use]
     pub fn level(&self) -> StopLevel {
         self.level

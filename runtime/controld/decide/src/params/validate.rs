@@ -146,11 +146,12 @@ impl Control {
         if let Some(gpio) = &self.gpio {
             found.require(!gpio.chip.is_empty(), "gpio.chip", "nothing", "a device", "there is nothing to toggle");
         }
-        if let Hal::Cia402 { nodes, counts_per_rad, bitrate_bps, .. } = &self.hal {
+        if let Hal::Cia402 { nodes, counts_per_rad, bitrate_bps, data_bitrate_bps, .. } = &self.hal {
             let n = self.model.links.len();
             let why = "a joint would have no drive";
             found.require(nodes.len() == n, "hal.nodes", nodes.len(), format!("{n} entries"), why);
             found.require(counts_per_rad.len() == n, "hal.counts_per_rad", counts_per_rad.len(), format!("{n} entries"), why);
+            found.count("hal.data_bitrate_bps", *data_bitrate_bps, 10_000, 10_000_000, "CAN FD has no such rate");
             found.count("hal.bitrate_bps", *bitrate_bps, 10_000, 1_000_000, "classical CAN has no such rate");
             for (i, node) in nodes.iter().enumerate() {
                 let unique = nodes.iter().filter(|other| *other == node).count() == 1;
@@ -178,14 +179,20 @@ fn check_link(link: &Link, path: &str, found: &mut Findings) {
     found.within(format!("{path}.mass_kg"), link.mass_kg, 0.0, 500.0, "dynamics would be meaningless");
     found.vector(format!("{path}.com_m"), &link.com_m, 3.0, "dynamics would be meaningless");
     let [xx, yy, zz, xy, xz, yz] = link.inertia_kgm2;
-    let finite = link.inertia_kgm2.iter().all(|x| x.is_finite());
+    let finite = link.inertia_kgm2.iter().all(|x| x.abs() <= 1e4);
     // Sylvester's criterion, with a grain for bodies of no size.
     let grain = 1e-12;
     let minor = xx * yy - xy * xy;
     let whole = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz);
     let positive = xx >= -grain && yy >= -grain && zz >= -grain && minor >= -grain && whole >= -grain;
     let shown = format!("{:?}", link.inertia_kgm2);
-    found.require(finite && positive, format!("{path}.inertia_kgm2"), shown, "positive", "turning the link would yield energy");
+    found.require(
+        finite && positive,
+        format!("{path}.inertia_kgm2"),
+        shown,
+        "positive definite and below 10000",
+        "turning the link would yield energy",
+    );
     found.within(format!("{path}.armature_kgm2"), link.armature_kgm2, 0.0, 100.0, "dynamics would be meaningless");
     found.within(format!("{path}.damping_nms_rad"), link.damping_nms_rad, 0.0, 10_000.0, "dynamics would be meaningless");
     found.within(format!("{path}.friction_nm"), link.friction_nm, 0.0, 10_000.0, "dynamics would be meaningless");
