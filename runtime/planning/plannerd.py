@@ -70,6 +70,7 @@ class PlannerDaemon:
         self._period_ns = round(1e9 / config.policy.planner.rate_hz)
         self._planned_ns = -self._period_ns
         self._aim: Aim | None = None
+        self._policy_free_ns: int | None = None
 
     def step(self, now_ns: int) -> None:
         joints = self._read_joints(now_ns)
@@ -118,6 +119,8 @@ class PlannerDaemon:
     ) -> None:
         """The fallback drives when it may and the policy may not, or has fallen silent."""
         directive = self._fresh("directive", now_ns, DIRECTIVE_STALE_NS)
+        if directive is None or not joints.may_move:
+            self._policy_free_ns = None
         if directive is None or not joints.may_move or not self._is_needed(directive, now_ns):
             self._fallback.rest()
             self._tell(None)
@@ -132,8 +135,15 @@ class PlannerDaemon:
         allowed = Sources(int(directive["allowed_sources"]))
         if not allowed & Sources.FALLBACK:
             return False
-        silent = self._fresh("command.policy", now_ns, POLICY_SILENT_NS) is None
-        return silent or not allowed & Sources.POLICY
+        if not allowed & Sources.POLICY:
+            self._policy_free_ns = None
+            return True
+        # A policy that has just been allowed gets the same time to speak up.
+        if self._policy_free_ns is None:
+            self._policy_free_ns = now_ns
+        if now_ns - self._policy_free_ns < POLICY_SILENT_NS:
+            return False
+        return self._fresh("command.policy", now_ns, POLICY_SILENT_NS) is None
 
     def _surroundings(
         self,

@@ -35,6 +35,7 @@ class StateView:
     q_cmd_rad: Array
     qd_cmd_rad_s: Array
     tip_m: Array
+    push_nm: float
     contact: bool
     holding: bool
     may_move: bool
@@ -107,6 +108,7 @@ class InputReader:
             q_cmd_rad=np.array(state["q_cmd"][:n]),
             qd_cmd_rad_s=np.array(state["qd_cmd"][:n]),
             tip_m=np.array(state["tool_pos"]),
+            push_nm=float(np.max(np.abs(state["tau_ext"][:n]))),
             contact=float(state["gripper_pressure_kpa"]) > CONTACT_KPA,
             holding=bool(state["gripper_holding"]),
             may_move=running and not stopped,

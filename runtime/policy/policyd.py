@@ -130,6 +130,7 @@ class PolicyDaemon:
             tip_m=seen.state.tip_m,
             suction=playback.reference.suction,
             holding=seen.state.holding,
+            push_nm=seen.state.push_nm,
         )
         moving = self._wanted_pace > STANDING_PACE
         return tasks.advance(before, goal, arm, dt_ns, self._rules(), moving=moving)

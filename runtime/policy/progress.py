@@ -18,6 +18,9 @@ class TaskRules:
     grasp_timeout_ns: int = 1_500_000_000
     sunk_m: float = 0.004  # this far below the detected top the cup should have touched
     near_m: float = 0.02
+    # Pushing this hard without a hold: the cup stands on an edge or on something else.
+    push_max_nm: float = 10.0
+    push_confirm_ns: int = 100_000_000
     home_rad_tolerance: float = 0.03
     release_above_m: float = 0.008
     release_shift_max_m: float = 0.02
@@ -39,6 +42,7 @@ class ArmView:
     tip_m: Array
     suction: float
     holding: bool
+    push_nm: float = 0.0  # largest external torque on a joint
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Progress:
     active_ns: int = 0
     holding_ns: int = 0
     sunk_ns: int = 0
+    pushed_ns: int = 0
     released: bool = False
     at_home: bool = False
     failure: PolicyReason = PolicyReason.NONE
@@ -134,8 +139,10 @@ def _reach(
     offset = progress.target_m - arm.tip_m
     sunk = bool(np.hypot(offset[0], offset[1]) < rules.near_m and offset[2] > rules.sunk_m)
     sunk_ns = progress.sunk_ns + (dt_ns if moving else 0) if sunk else 0
-    progress = replace(progress, holding_ns=holding_ns, sunk_ns=sunk_ns)
-    if sunk_ns > rules.grasp_timeout_ns and not arm.holding:
+    pushed_ns = progress.pushed_ns + dt_ns if arm.push_nm > rules.push_max_nm else 0
+    progress = replace(progress, holding_ns=holding_ns, sunk_ns=sunk_ns, pushed_ns=pushed_ns)
+    in_vain = sunk_ns > rules.grasp_timeout_ns or pushed_ns > rules.push_confirm_ns
+    if in_vain and not arm.holding:
         return _fail(progress, PolicyReason.GRASP_MISSED)
     return progress
 

@@ -84,6 +84,20 @@ def test_cup_below_the_part_without_hold_is_a_missed_grasp():
     assert run(progress, sunk, 3).failure is PolicyReason.GRASP_MISSED
 
 
+def test_pushing_hard_without_a_hold_is_a_missed_grasp():
+    pushing = replace(AT_PART, push_nm=20.0)
+    progress = run(run(None, AWAY), pushing, 9)
+    assert not progress.failed
+    assert run(progress, pushing, 3).failure is PolicyReason.GRASP_MISSED
+
+
+def test_short_knock_is_no_missed_grasp():
+    progress = run(None, AWAY)
+    for _ in range(10):
+        progress = run(run(progress, replace(AT_PART, push_nm=20.0), 5), AT_PART)
+    assert not progress.failed
+
+
 def test_time_in_which_the_arm_may_not_move_is_not_counted():
     sunk = replace(AT_PART, tip_m=np.array([0.5, -0.2, 0.04]))
     assert not run(run(None, AWAY), sunk, 3000, moving=False).failed
