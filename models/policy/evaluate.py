@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.policy.card import read_card, update_card
 from models.policy.robot import working_robot
 from runtime.shm import Mode, Source
 from runtime.telemetry.client import Record
@@ -212,6 +213,7 @@ def main() -> None:
         "--pictures", type=Pictures, choices=list(Pictures), default=Pictures.RENDERED
     )
     parser.add_argument("--journal", type=Path, help="results so far, to go on from")
+    parser.add_argument("--card", action="store_true", help="write the figures onto the card")
     parser.add_argument("--json", action="store_true", help="only the figures, as JSON")
     arguments = parser.parse_args()
     results = evaluate(
@@ -229,7 +231,12 @@ def main() -> None:
         "first_seed": FIRST_SEED,
         "tasks_per_seed": TASKS_PER_RUN,
     }
-    print(json.dumps({**head, **summarize(results)}, indent=2))
+    report = {**head, **summarize(results)}
+    if arguments.card:
+        quality = dict(read_card(arguments.arm.value).get("quality", {}))
+        quality[f"{arguments.scenario}, {arguments.pictures.value}"] = report
+        update_card(arguments.arm.value, "quality", quality)
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

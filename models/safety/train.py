@@ -42,8 +42,8 @@ DETECT_WITHIN_S = 2.0
 class Effort:
     fit_seeds: range = range(1, 9)
     calibrate_seeds: range = range(9, 13)
-    held_out_seeds: range = range(101, 110)
-    fault_seeds: range = range(201, 205)
+    held_out_seeds: range = range(101, 107)
+    fault_seeds: range = range(201, 204)
     run_s: float = 40.0
     steps: int = 6000
 
