@@ -9,10 +9,13 @@ For tests and measurements of the control process alone; nothing here is part of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +33,8 @@ from runtime.shm import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 JOINTS_MOST: Final = 8
@@ -123,7 +128,7 @@ class Swing:
         self.started_ns: int | None = None
 
     def step(self, now_ns: int) -> None:
-        # Starts over from the middle after each stop: a first command must be near the present pose.
+        # From the middle after each stop: a first command must be near the present pose.
         state = self.state.latest()
         moving = state is not None and state["exec_state"] in (
             ExecState.EXECUTING,
@@ -144,15 +149,13 @@ class Swing:
 
 
 class Surroundings:
-    """All of them, at their own rates."""
+    """The hardware, the agent and, unless played by another process, the policy."""
 
-    def __init__(self, shm: Shm, control: Path) -> None:
-        home = home_of(control)
-        self.drives = Drives(shm, home)
+    def __init__(self, shm: Shm, control: Path, *, arms_itself: bool = True) -> None:
+        self.drives = Drives(shm, home_of(control))
         self.agent = Agent(shm)
-        self.policy = Swing(shm, home)
-        self.swings = True
-        self.arms_itself = True
+        self.policy: Swing | None = None
+        self.arms_itself = arms_itself
         self._ticks = 0
 
     def step(self, now_ns: int) -> None:
@@ -161,27 +164,49 @@ class Surroundings:
         self.drives.step(now_ns)
         if self._ticks % 10 == 0:
             self.agent.step(now_ns)
-            if self.swings:
+            if self.policy is not None:
                 self.policy.step(now_ns)
         if self.arms_itself and self._ticks % 1000 == 100:
             self.agent.rearm_if_held()
 
-    def run_for(self, seconds: float, period_s: float = 0.001) -> None:
-        end_ns = time.monotonic_ns() + int(seconds * 1e9)
-        while (now_ns := time.monotonic_ns()) < end_ns:
-            self.step(now_ns)
-            time.sleep(period_s)
+
+class Part(Enum):
+    """What a process plays: the hardware and the agent, the policy, or all of them."""
+
+    ALL = "all"
+    POLICY = "policy"
+    REST = "rest"
+
+
+def play(part: Part, shm: Shm, control: Path) -> Callable[[int], None]:
+    """What one millisecond of that part is."""
+    match part:
+        case Part.POLICY:
+            return Swing(shm, home_of(control)).step
+        case Part.REST:
+            return Surroundings(shm, control).step
+        case Part.ALL:
+            everything = Surroundings(shm, control)
+            everything.policy = Swing(shm, home_of(control))
+            return everything.step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--control", type=Path, required=True)
     parser.add_argument("--shm", type=Path, required=True)
+    parser.add_argument("--part", type=Part, default=Part.ALL)
+    parser.add_argument("--priority", type=int, help="of SCHED_FIFO, where that can be had")
     arguments = parser.parse_args()
-    surroundings = Surroundings(Shm(arguments.shm), arguments.control)
+    if arguments.priority is not None:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(arguments.priority))
+    step = play(arguments.part, Shm(arguments.shm), arguments.control)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    surroundings.run_for(float("1e9"))
+    while True:
+        step(time.monotonic_ns())
+        time.sleep(0.001)
 
 
 if __name__ == "__main__":

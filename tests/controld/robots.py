@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.controld.surroundings import Surroundings
+from runtime.controld.surroundings import Surroundings, Swing, home_of
 from runtime.shm import Core, Shm, Source
 
 BINARY = Path("runtime/controld/target/bin/controld").resolve()
@@ -22,9 +22,8 @@ class LockstepRobot:
         self.control, self.epoch = control, epoch
         self.core = Core(control, shm_dir, epoch)
         self.shm = Shm(shm_dir)
-        self.surroundings = Surroundings(self.shm, control)
-        self.surroundings.arms_itself = False
-        self.commands = self.surroundings.policy.commands
+        self.surroundings = Surroundings(self.shm, control, arms_itself=False)
+        self.policy = self.surroundings.policy = Swing(self.shm, home_of(control))
         self.reader = self.shm.reader("state")
         self.now_ns = 1_000 * MS
 
@@ -56,7 +55,7 @@ class LockstepRobot:
             "source": Source.POLICY,
             "q": self.state["q_cmd"],
         }
-        self.commands.write(**(sound | fields))
+        self.policy.commands.write(**(sound | fields))
 
     def arm(self) -> None:
         """Arms and follows the swing."""
@@ -74,6 +73,7 @@ class Process:
         self.reader = self.shm.reader("state")
         self.running: subprocess.Popen[str] | None = None
         self.surroundings = Surroundings(self.shm, control)
+        self.policy = self.surroundings.policy = Swing(self.shm, home_of(control))
 
     def start(self, *extra: str) -> subprocess.Popen[str]:
         command = [str(BINARY), "--control", str(self.control), "--shm", str(self.shm_dir), *extra]

@@ -33,7 +33,7 @@ def test_boot_holds_until_the_first_rearm(robot: LockstepRobot) -> None:
 
 def test_an_armed_arm_follows_its_policy(armed: LockstepRobot) -> None:
     armed.run(1000)
-    moved = np.abs(armed.state["q"][:7] - armed.surroundings.policy.home[:7])
+    moved = np.abs(armed.state["q"][:7] - armed.policy.home[:7])
     assert (moved > 0.05).all()
     assert np.abs(armed.state["q_cmd"] - armed.state["q"]).max() < 0.01
 
@@ -56,7 +56,7 @@ def test_an_armed_arm_follows_its_policy(armed: LockstepRobot) -> None:
 def test_a_command_that_must_not_be_followed_is_counted_and_moves_nothing(
     armed: LockstepRobot, fields: dict[str, object], reason: Reject
 ) -> None:
-    armed.surroundings.swings = False
+    armed.surroundings.policy = None
     armed.run(400)  # the swing has stopped by itself
     before, at = refused(armed, reason), armed.state["q_cmd"].copy()
     for _ in range(5):
@@ -70,7 +70,7 @@ def test_a_command_that_must_not_be_followed_is_counted_and_moves_nothing(
 def test_without_commands_the_arm_brakes_then_holds_and_needs_a_rearm(
     armed: LockstepRobot,
 ) -> None:
-    armed.surroundings.swings = False
+    armed.surroundings.policy = None
     armed.run(30)
     assert armed.state["exec_state"] == ExecState.BRAKING
     armed.run(1000)

@@ -58,7 +58,8 @@ def test_a_killed_process_leaves_its_accounts_and_the_next_one_goes_on_with_them
     left = process.reader.latest()
     ledger, histograms = process.reader.ledger(), process.reader.histograms()
     assert left is not None
-    assert left["misses"] >= len(ledger) > 0
+    # The newest miss may not have been published in a frame any more.
+    assert left["misses"] + 1 >= len(ledger) > 0
     process.start()
     state = process.wait_until(lambda s: bool(s["cycle"] > left["cycle"] + 100))
     assert (left["epoch"], state["epoch"], process.reader.epoch()) == (1, 2, 2)
@@ -130,13 +131,11 @@ def test_commands_from_before_a_restart_are_refused_by_their_epoch(process: Proc
     process.running.kill()
     process.running.communicate()
     process.start()
-    process.surroundings.swings = False
+    process.surroundings.policy = None
     process.wait_until(lambda s: bool(s["epoch"] == 2))
     before = process.wait_until(lambda s: bool(s["cycle"] > 0))["rejected"][Reject.OLD_EPOCH]
     now_ns = time.monotonic_ns()
-    process.surroundings.policy.commands.write(
-        old, seq=0, created_ns=now_ns, expires_ns=now_ns + 20_000_000
-    )
+    process.policy.commands.write(old, seq=0, created_ns=now_ns, expires_ns=now_ns + 20_000_000)
     process.wait_until(lambda s: bool(s["rejected"][Reject.OLD_EPOCH] > before))
 
 
