@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.perception import network
-from models.perception.graph import INPUT_CHANNELS, Net, Op, Row, shapes
+from models.perception.graph import INPUT_CHANNELS, Net, Op, Row, Shape, shapes
+from models.perception.weights import Folded
 
-Folded = dict[str, tuple[np.ndarray, np.ndarray]]
 OPSET = 17
 IR_VERSION = 9
 MOTION_GRID = 4  # camera pixels a cell of the motion map
@@ -182,17 +182,11 @@ def build(net: Net, folded: Folded, height: int, width: int) -> onnx.ModelProto:
     return model
 
 
-def _output(net: Net, head: str, name: str, sizes: dict[str, object]) -> onnx.ValueInfoProto:
-    size = shapes_of(net, head, sizes)
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
-
-
-def shapes_of(net: Net, head: str, sizes: dict[str, object]) -> list[int]:
+def _output(net: Net, head: str, name: str, sizes: dict[str, Shape]) -> onnx.ValueInfoProto:
     row = net.row(net.heads[head])
     shape = sizes[row.name]
-    if head == "features":
-        return [1, row.channels]
-    return [1, row.channels, shape.height, shape.width]  # type: ignore[attr-defined]
+    dims = [1, row.channels] if head == "features" else [1, row.channels, shape.height, shape.width]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
 
 
 def motion_flops(height: int, width: int) -> float:

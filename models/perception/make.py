@@ -1,7 +1,7 @@
 """Makes the shipped files from trained weights.
 
-`python -m models.perception.make --weights W --data D`. For each network: the ONNX graph, its numbers on pictures that training did not see,
-and the card.
+`python -m models.perception.make --weights W --data D`. For each network: the ONNX graph, its
+numbers on pictures that training did not see, and the card.
 """
 
 import argparse
@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from models.perception import export, graph
 from models.perception.graph import Net
 from models.perception.quality import part_quality, people_quality
 from models.perception.render import dataset
+from models.perception.weights import load_weights
 from models.perception.zoo import NETS
 from runtime.perception.inference.card import Card, read_card
 from runtime.perception.inference.onnx_cpu import OnnxEngine
@@ -44,12 +44,6 @@ MODELS_OF_OUTPUT = {
     "parts": {"parts": ("center", "box", "range")},
 }
 _DTYPES = {1: "float32", 2: "uint8"}
-
-
-def load_weights(path: Path) -> export.Folded:
-    with np.load(path) as archive:
-        names = {key.rsplit("/", 1)[0] for key in archive.files}
-        return {name: (archive[f"{name}/w"], archive[f"{name}/b"]) for name in sorted(names)}
 
 
 def _tensors(values: Any) -> list[dict[str, Any]]:

@@ -61,6 +61,19 @@ def initialise(net: Net, seed: int) -> tuple[Params, Params]:
     return params, stats
 
 
+def unfold(net: Net, folded: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Params, Params]:
+    """Folded weights as a network whose normalisation does nothing: to train on from there."""
+    params, stats = initialise(net, 0)
+    for name, (weight, bias) in folded.items():
+        params[name]["w"] = jnp.asarray(weight)
+        if net.row(name).norm:
+            params[name]["shift"] = jnp.asarray(bias)
+            params[name]["scale"] = jnp.full(bias.shape, np.sqrt(1.0 + EPSILON))
+        else:
+            params[name]["b"] = jnp.asarray(bias)
+    return params, stats
+
+
 def _depthwise(weight: jax.Array, x: jax.Array) -> jax.Array:
     """Nine shifted products: many times faster on a CPU than XLA's grouped convolution."""
     height, width = x.shape[1:3]

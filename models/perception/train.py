@@ -15,9 +15,11 @@ from models.perception.data import Batch, Pictures, batch_of, batches, vary
 from models.perception.graph import Net
 from models.perception.losses import loss
 from models.perception.render import dataset
+from models.perception.weights import load_weights, save_weights
 from models.perception.zoo import NETS
 
 PEAK_RATE = 3e-3
+FINE_RATE = 6e-4
 DECAY = 1e-4
 
 
@@ -30,10 +32,10 @@ def _inputs(net, batch: Batch, key):  # type: ignore[no-untyped-def]
     return x, batch.targets
 
 
-@partial(jax.jit, static_argnames=("net", "optimiser"), donate_argnums=(2, 3, 4))
-def _step(net, optimiser, params, stats, state, x, targets):  # type: ignore[no-untyped-def]
+@partial(jax.jit, static_argnames=("net", "optimiser", "first"), donate_argnums=(2, 3, 4))
+def _step(net, optimiser, params, stats, state, x, targets, *, first):  # type: ignore[no-untyped-def]
     def objective(params):  # type: ignore[no-untyped-def]
-        heads, updated = network.forward(net, params, stats, x, train=True)
+        heads, updated = network.forward(net, params, stats, x, train=first)
         total, terms = loss(net, heads, targets)
         return total, (terms, updated)
 
@@ -57,10 +59,14 @@ def validation_loss(net: Net, params, stats, pictures: Pictures) -> float:  # ty
     return float(np.mean(totals))
 
 
-def train(net: Net, pictures: Pictures, held: Pictures, steps: int, size: int, seed: int):  # type: ignore[no-untyped-def]
-    """Folded weights, and what the training reached."""
-    params, stats = network.initialise(net, seed)
-    rate = optax.cosine_onecycle_schedule(steps, PEAK_RATE, 0.15, 20.0, 200.0)
+def train(
+    net: Net, pictures: Pictures, held: Pictures, steps: int, size: int, seed: int, start=None
+):  # type: ignore[no-untyped-def]
+    """Folded weights, and what the training reached. From given weights it trains on gently, with
+    the normalisation already multiplied in."""
+    params, stats = network.initialise(net, seed) if start is None else network.unfold(net, start)
+    peak = PEAK_RATE if start is None else FINE_RATE
+    rate = optax.cosine_onecycle_schedule(steps, peak, 0.15, 20.0, 200.0)
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=DECAY))
     state = optimiser.init(params)
     key = jax.random.PRNGKey(seed)
@@ -68,7 +74,7 @@ def train(net: Net, pictures: Pictures, held: Pictures, steps: int, size: int, s
     for index, batch in enumerate(batches(pictures, size, steps, seed)):
         key, now = jax.random.split(key)
         params, stats, state, total, terms = _step(
-            net, optimiser, params, stats, state, *_inputs(net, batch, now)
+            net, optimiser, params, stats, state, *_inputs(net, batch, now), first=start is None
         )
         if index % 100 == 0 or index == steps - 1:
             text = " ".join(f"{name} {float(value):.3f}" for name, value in terms.items())
@@ -93,6 +99,7 @@ def main() -> None:
     parser.add_argument("net", choices=sorted(NETS))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--start", type=Path, help="weights to train on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -101,14 +108,10 @@ def main() -> None:
     camera = "bin" if net.name == "parts" else "cell"
     pictures = dataset(args.data, camera, "train")
     held = dataset(args.data, camera, "validation")
-    folded, reached = train(net, pictures, held, args.steps, args.batch, args.seed)
+    start = None if args.start is None else load_weights(args.start)
+    folded, reached = train(net, pictures, held, args.steps, args.batch, args.seed, start)
     args.out.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        f"{name}/{kind}": a
-        for name, pair in folded.items()
-        for kind, a in zip("wb", pair, strict=True)
-    }
-    np.savez(args.out / f"{net.name}.npz", **arrays)
+    save_weights(args.out / f"{net.name}.npz", folded)
     (args.out / f"{net.name}.json").write_text(json.dumps(reached, indent=1) + "\n")
     print(json.dumps(reached))
 

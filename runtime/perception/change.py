@@ -103,10 +103,12 @@ class DepthChange:
         empty = (change.tiles > 0) & ~people
         self._cleared = np.where(empty, self._cleared + 1, 0)
         done = self._cleared >= self._rule.absorb_looks
-        if self._background is None or self._last is None or not done.any():
+        if self._background is None or self._last is None or not empty.any():
             return
         depth, hidden = self._last
-        take = _spread(done) & ~hidden & (depth > 0.0)
+        # What lay behind the arm was never seen: one look that finds nobody there is enough.
+        take = _spread(done) | (_spread(empty) & np.isinf(self._background))
+        take &= ~hidden & (depth > 0.0)
         self._background[take] = depth[take]
         self._cleared[done] = 0
         self._set_limit()

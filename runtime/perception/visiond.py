@@ -6,7 +6,7 @@ CPU, ten times a second. What cannot be seen is said to be unknown, never clear.
 
 import numpy as np
 
-from conf.calibration import calibrated_camera
+from conf.calibration import calibrated_camera, calibrated_model
 from runtime.daemon import Context, Process, run_daemon
 from runtime.hal.cameras import Frame, open_camera
 from runtime.hal.clock import NS_PER_MS
@@ -50,7 +50,7 @@ class VisionProcess:
             name: CameraWatch(open_camera(config, shm, context.clock, name), stuck_ns)
             for name in ("cell", "bin", "stereo_left", "stereo_right")
         }
-        shape = ArmShape(config.robot.model)
+        shape = ArmShape(calibrated_model(config))
         floor_z_m = -config.robot.arm.mount_height_m
         cell_view = self._view("cell", self._networks.levels[Level.FAST], floor_z_m)
         eye = CellEye(eye_settings(config), cell_view, ArmMask(shape, cell_view, STEP))
