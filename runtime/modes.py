@@ -57,20 +57,22 @@ class PerceptionHealth(StrEnum):
 
 
 class StopCause(StrEnum):
-    """Why the robot stands. All but the first five end only when a person re-arms."""
+    """Why the robot stands. From OPERATOR on, only a person's re-arm ends it."""
 
     BOOT = "boot"
     STALE_COMMAND = "stale_command"
     CONTROL_LOST = "control_lost"
     AMBIGUOUS = "ambiguous"
     HEALTH = "health"
+    STALE_SENSORS = "stale_sensors"
+    DEADLINE = "deadline"
     OPERATOR = "operator"
     ESTOP = "estop"
     COLLISION = "collision"
     VETO = "veto"
     THERMAL = "thermal"
     LIVENESS = "liveness"
-    FAULT = "fault"  # drives, sensors, deadlines: anything else Tier 1 stopped for
+    FAULT = "fault"  # drives, nonsense from sensors: anything else Tier 1 stopped for
 
 
 @dataclass(frozen=True)
@@ -194,14 +196,22 @@ def decide(
     return replace(latched, causes=causes, present_causes=present)
 
 
-def automatic_rearm(state: ModeState, table: Modes, *, auto_arm: bool) -> frozenset[StopCause]:
-    """What the agent may clear without a person: all causes are past and permitted, or nothing."""
+def automatic_rearm(
+    state: ModeState, table: Modes, *, auto_arm: bool, best_effort: bool = False
+) -> frozenset[StopCause]:
+    """What the agent may clear without a person: all causes are past and permitted, or nothing.
+
+    `best_effort`: the board does not require real time, so pauses of the machine are no faults.
+    """
+    pauses = best_effort and table.auto_rearm.best_effort_pauses
     permitted = {
         StopCause.BOOT: auto_arm and table.auto_rearm.boot,
         StopCause.STALE_COMMAND: table.auto_rearm.stale_command,
         StopCause.CONTROL_LOST: table.auto_rearm.control_lost,
         StopCause.AMBIGUOUS: table.auto_rearm.ambiguous,
         StopCause.HEALTH: table.auto_rearm.health,
+        StopCause.STALE_SENSORS: pauses,
+        StopCause.DEADLINE: pauses,
     }
     if StopCause.BOOT in state.causes and state.modes & (Mode.GPU_OFFLINE | Mode.GPU_OVERLOADED):
         return NO_REARM  # a robot starts well, or with a person who looked at it

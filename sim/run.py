@@ -45,7 +45,6 @@ START_TIMEOUT_S = 120.0
 STATUS_EVERY_S = 10.0
 POLL_S = 0.5
 LOG_TAIL_LINES = 15
-FAILED_STATES = {"FATAL", "EXITED"}
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,11 @@ class AutoRearm(SafetyModel):
     control_lost: bool = setting("controld was silent and is back", safe=Safe.LOWER)
     ambiguous: bool = setting("the workspace was unknown and is known again", safe=Safe.LOWER)
     health: bool = setting("a critical health check failed and is well again", safe=Safe.LOWER)
+    best_effort_pauses: bool = setting(
+        "sensors were silent or deadlines missed, on a board that does not require real time",
+        safe=Safe.LOWER,
+        because="where real time is required, such a pause is a fault that a person has to look at",
+    )
 
 
 class HealthBand(Model):

@@ -93,6 +93,9 @@ class Agent:
 
     def step(self, now_ns: int) -> None:
         self._read(now_ns)
+        # What was just read may be younger than this step's beginning, and must not look as if it
+        # came from the future.
+        now_ns = max(now_ns, self._context.clock.now_ns())
         self._check_health(now_ns)
         readings = self._readings(now_ns)
         self._decide(readings, now_ns, self._own_rearm(now_ns))
@@ -161,7 +164,12 @@ class Agent:
         config = self._context.config
         if now_ns - self._rearmed_ns < OWN_REARM_EVERY_NS:
             return NO_REARM
-        cleared = automatic_rearm(self._mode_state, config.modes, auto_arm=config.facility.auto_arm)
+        cleared = automatic_rearm(
+            self._mode_state,
+            config.modes,
+            auto_arm=config.facility.auto_arm,
+            best_effort=not config.hardware.realtime.required,
+        )
         if cleared:
             self._rearmed_ns = now_ns
         return cleared

@@ -4,6 +4,7 @@ The decisions of one task are in execution.py; this file holds the list around i
 of the robot and the fleet what became of each.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from runtime.agent.task import FailReason, Task, TaskSource, TaskState
 from runtime.hal.clock import Clock
 from runtime.shm import Phase
 from runtime.telemetry.client import Severity, TelemetryClient
+
+log = logging.getLogger(__name__)
 
 RECENT_MAX = 50
 QUEUE_MAX = 1000
@@ -235,6 +238,7 @@ class Duty:
     ) -> None:
         reason = task.reason if run is None or task.state.is_final else run.reason
         duration_s = (self._clock.wall_ns() - task.created_wall_ns) / 1e9
+        log.info("%s %d (%s) %s", event, task.task_id, task.skill, reason.value)
         self._telemetry.event(
             event,
             severity,

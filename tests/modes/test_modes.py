@@ -185,6 +185,8 @@ def test_rearm_during_an_operator_stop_does_nothing():
         (StopCause.CONTROL_LOST, True),
         (StopCause.AMBIGUOUS, True),
         (StopCause.HEALTH, False),
+        (StopCause.STALE_SENSORS, False),
+        (StopCause.DEADLINE, False),
         (StopCause.OPERATOR, False),
         (StopCause.ESTOP, False),
         (StopCause.COLLISION, False),
@@ -198,6 +200,17 @@ def test_automatic_rearm_never_covers_what_a_person_must_see(cause, automatic):
     state = replace(ARMED, causes=frozenset({cause}))
     cleared = automatic_rearm(state, TABLE, auto_arm=True)
     assert cleared == (state.causes if automatic else NO_REARM)
+
+
+def test_every_cause_is_in_the_table_above():
+    covered = test_automatic_rearm_never_covers_what_a_person_must_see.pytestmark[0].args[1]
+    assert {cause for cause, _ in covered} == set(StopCause)
+
+
+def test_pauses_of_the_machine_need_no_person_where_real_time_is_not_required():
+    state = replace(ARMED, causes=frozenset({StopCause.STALE_SENSORS, StopCause.DEADLINE}))
+    assert automatic_rearm(state, TABLE, auto_arm=True, best_effort=True) == state.causes
+    assert automatic_rearm(state, TABLE, auto_arm=True, best_effort=False) == NO_REARM
 
 
 def test_automatic_rearm_clears_all_causes_or_none():
