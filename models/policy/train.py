@@ -91,49 +91,39 @@ def train_policy(arm: Arm, setting: Setting, recipe: Recipe, effort: Effort) -> 
 
 def describe(arm: Arm, setting: Setting, shape: network.Shape, effort: Effort) -> None:
     """The card's sections that both networks share."""
-    noise = setting.noise
-    about = (
-        f"Pick and place with a suction cup for the {arm.value}: behaviour cloned from a script."
+    about = f"Pick and place with a suction cup for the {arm.value}: cloned from a scripted expert."
+    observation = {
+        "size": shape.observation_size,
+        "holds": "commanded joints and velocities, tip, goal relative to the tip at three scales,"
+        " goal, stage, suction, contact, holding; see runtime/policy/observation.py",
+    }
+    answer = {
+        "steps": shape.chunk_steps,
+        "step_ms": 10,
+        "executed": setting.execute_steps,
+        "holds": "joint velocities in rad/s, suction 0 to 1",
+    }
+    limits = (
+        "Made for the cell of sim/layout.py: bin and tray where they stand there, tops of parts up"
+        " to 0.12 m above the table. Says nothing about real parts or real suction."
     )
     update_card(arm.value, "about", about)
-    update_card(
-        arm.value,
-        "observation",
-        {
-            "size": shape.observation_size,
-            "holds": "commanded joints and velocities, tip, goal relative to the tip at three "
-            "scales, goal, stage, suction, contact, holding; see runtime/policy/observation.py",
-        },
-    )
-    update_card(
-        arm.value,
-        "answer",
-        {
-            "steps": shape.chunk_steps,
-            "step_ms": 10,
-            "executed": setting.execute_steps,
-            "holds": "joint velocities in rad/s, suction 0 to 1",
-        },
-    )
-    update_card(
-        arm.value,
-        "data",
-        {
-            "demonstrations": f"{effort.episodes} episodes with physics, looks of style train",
-            "rehearsals": f"{len(effort.round_steps)} rounds of {effort.arms} arms and "
-            f"{effort.blocks} inferences, kinematic, the student driving "
-            f"{effort.student_share:.0%} of the later ones",
-            "detection_noise_m": noise.detection_m,
-            "detection_jitter_m": noise.jitter_m,
-            "joint_noise_rad_s": noise.velocity_rad_s,
-        },
-    )
-    update_card(
-        arm.value,
-        "limits_of_use",
-        "Made for the cell of sim/layout.py: bin and tray where they stand there, tops of parts up "
-        "to 0.12 m above the table. Says nothing about real parts or real suction.",
-    )
+    update_card(arm.value, "observation", observation)
+    update_card(arm.value, "answer", answer)
+    update_card(arm.value, "data", _data_of(setting, effort))
+    update_card(arm.value, "limits_of_use", limits)
+
+
+def _data_of(setting: Setting, effort: Effort) -> dict[str, object]:
+    noise = setting.noise
+    return {
+        "demonstrations": f"{effort.episodes} episodes with physics, looks of style train",
+        "rehearsals": f"{len(effort.round_steps)} rounds of {effort.arms} arms and {effort.blocks}"
+        f" inferences, kinematic; the student drives {effort.student_share:.0%} of the later ones",
+        "detection_noise_m": noise.detection_m,
+        "detection_jitter_m": noise.jitter_m,
+        "joint_noise_rad_s": noise.velocity_rad_s,
+    }
 
 
 def fit(

@@ -23,9 +23,10 @@ from runtime.policy.precheck import Action, ActionRules, Box, check_action
 from runtime.policy.progress import ArmView, GoalView, Progress, TaskRules
 from runtime.policy.shelf import SkillShelf
 from runtime.policy.target import refine_target
-from runtime.shm import ActivePolicy, PolicyReason, Shm, Source
+from runtime.shm import ActivePolicy, PolicyReason, Shm, Source, Workspace
 from runtime.skills.cache import SkillCache
-from runtime.skills.manifest import SkillManifest
+from runtime.skills.conditions import Facts, unmet_postconditions, unmet_preconditions
+from runtime.skills.manifest import Precondition, SkillManifest
 
 STEP_NS = 10_000_000
 LONGEST_STEP_NS = 30_000_000
@@ -33,6 +34,11 @@ STANDING_PACE = 0.02
 DETOUR_SPEED_RATIO = 0.6
 REJECTION_REPEAT_NS = 1_000_000_000
 MAX_JOINTS = 8
+UNMET_REASONS = {
+    Precondition.GRIPPER_EMPTY: PolicyReason.UNHEALTHY,
+    Precondition.TARGET_VISIBLE: PolicyReason.TARGET_LOST,
+    Precondition.WORKSPACE_CLEAR: PolicyReason.WORKSPACE_OCCUPIED,
+}
 
 
 class PolicyDaemon:
@@ -101,7 +107,7 @@ class PolicyDaemon:
         self._playback, self._progress = playback, progress
         suction = playback.reference.suction if tasks.allows_suction(progress) else 0.0
         self._out.command(playback, suction, seen, goal.task_id, now_ns)
-        self._status(progress, now_ns)
+        self._status(seen, progress, now_ns)
 
     def _is_due(self, seen: Inputs, now_ns: int) -> bool:
         """Decisions come at the directive's rate; in between the checked chunk is played on."""
@@ -197,9 +203,28 @@ class PolicyDaemon:
         """How fast the chunk may be played: not at all at rest, or on an action that is refused."""
         if playback.chunk is None or (progress.stage is Stage.RETREAT and progress.at_home):
             return 0.0
-        reason = self._check(seen, playback)
+        reason = self._may_begin(seen, progress)
+        if reason is PolicyReason.NONE:
+            reason = self._check(seen, playback)
         self._account(reason, seen, progress)
         return seen.orders.pace if reason is PolicyReason.NONE else 0.0
+
+    def _may_begin(self, seen: Inputs, progress: Progress) -> PolicyReason:
+        """Before a skill's first motion: the first of its own preconditions that does not hold."""
+        assert self._manifest is not None
+        if progress.stage is not Stage.REACH or progress.active_ns > 0:
+            return PolicyReason.NONE
+        for rule in unmet_preconditions(self._manifest, self._facts(seen, progress)):
+            return UNMET_REASONS[rule]
+        return PolicyReason.NONE
+
+    def _facts(self, seen: Inputs, progress: Progress) -> Facts:
+        return Facts(
+            gripper_empty=not seen.state.holding,
+            target_visible=any(part.object_id == seen.object_id for part in seen.parts),
+            workspace_clear=seen.conditions.workspace is Workspace.CLEAR,
+            arm_at_home=progress.at_home,
+        )
 
     def _check(self, seen: Inputs, playback: Playback) -> PolicyReason:
         """The action is the pose after the next two steps, at the pace that is asked for."""
@@ -266,7 +291,9 @@ class PolicyDaemon:
             task_id=0 if self._progress is None else self._progress.key[0],
         )
 
-    def _status(self, progress: Progress, now_ns: int) -> None:
+    def _status(self, seen: Inputs, progress: Progress, now_ns: int) -> None:
+        assert self._manifest is not None
+        unmet = unmet_postconditions(self._manifest, self._facts(seen, progress))
         answer = self._answer
         reason = progress.failure
         if reason is PolicyReason.NONE:
@@ -282,7 +309,7 @@ class PolicyDaemon:
             reason=reason,
             active=ActivePolicy.NONE if answer is None else answer.active,
             progress=progress.percent,
-            done=progress.done,
+            done=progress.done and not unmet,
             failed=progress.failed,
         )
 

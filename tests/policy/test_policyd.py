@@ -308,6 +308,23 @@ def test_anyone_may_slow_the_policy(cell, config, tmp_path, panda_folder, topic,
     assert speeds[1] > 0.1
 
 
+def test_target_that_is_not_seen_is_not_reached_for(cell, home):
+    cell.silent.add("scene")
+    cell.step(60)
+    assert cell.reason is PolicyReason.TARGET_LOST
+    assert np.max(np.abs(cell.q_rad - home)) < 1e-9
+    cell.silent.clear()
+    cell.step(60)
+    assert np.max(np.abs(cell.q_rad - home)) > 0.01
+
+
+def test_target_hidden_by_the_arm_later_does_not_stop_the_task(cell):
+    cell.step(100)
+    cell.silent.add("scene")
+    cell.step(1400)
+    assert cell.status["done"] == 1
+
+
 def test_planner_leads_around_by_a_waypoint_and_the_task_goes_on(cell, home):
     cell.step(60)
     waypoint = home.copy()
