@@ -159,6 +159,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         tier=Tier.PERCEPTION,
         module="runtime.safety.safetyd",
         rate_hz=100,
+        scheduling=Scheduling(policy=Policy.FIFO, priority=50),
         watchdog_ms=2000,
         budget=Budget(cpu_ratio=0.10, memory_mib=150),
         start_order=30,
