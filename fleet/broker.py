@@ -62,7 +62,7 @@ def configuration(host: str, port: int, ca: Path, pair: KeyPair, rules: Path) ->
             "use_identity_as_username true",
             "allow_anonymous false",
             f"acl_file {rules}",
-            f"message_size_limit {MESSAGE_MAX_BYTES}",
+            f"max_packet_size {MESSAGE_MAX_BYTES}",
             f"max_queued_messages {QUEUED_MESSAGES}",
             "max_inflight_messages 100",
             "set_tcp_nodelay true",

@@ -112,6 +112,7 @@ def _settle(gathered: _Frames, refused: Mapping[int, str]) -> list[Settlement]:
     for frame in gathered.frames:
         item = Settlement(frame.robot_id, frame.epoch, frame.config_hash, frame.artifact_name)
         item.stored, item.thinned = SeqSet(frame.ranges), SeqSet(frame.thinned)
+        item.replayed = SeqSet(frame.ranges if frame.replayed else ())
         for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
             reason = refused.get(index)
             index += 1

@@ -77,6 +77,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     REFUSED = "refused"
     THINNED = "thinned"
+    REPLAYED = "replayed"  # beside the others: stored, but late
 
 
 @dataclass
@@ -90,6 +91,7 @@ class Settlement:
     stored: SeqSet = field(default_factory=SeqSet)
     refused: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     thinned: SeqSet = field(default_factory=SeqSet)
+    replayed: SeqSet = field(default_factory=SeqSet)
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,11 @@ class Books:
         with self._transaction() as connection:
             for item in settlements:
                 key = (item.robot_id, item.epoch)
+                late = item.replayed.minus(_stored_near(connection, key, item.replayed))
                 _add(connection, key, Outcome.STORED, item.stored)
                 _add(connection, key, Outcome.REFUSED, SeqSet((s, s) for s in sorted(item.refused)))
                 _add(connection, key, Outcome.THINNED, item.thinned)
+                _add(connection, key, Outcome.REPLAYED, late)
                 _note_refused(connection, item)
                 _note_provenance(connection, item)
 
@@ -287,6 +291,21 @@ def _add(connection: Connection, key: tuple[str, int], outcome: Outcome, numbers
                 last=max([last, *(row.last for row in rows)]),
             )
         )
+
+
+def _stored_near(connection: Connection, key: tuple[str, int], numbers: SeqSet) -> SeqSet:
+    """What was stored already: a record that came live and is sent again did not come late."""
+    ranges = numbers.ranges()
+    if not ranges:
+        return SeqSet()
+    query = sql.select(SETTLED.c.first, SETTLED.c.last).where(
+        SETTLED.c.robot == key[0],
+        SETTLED.c.epoch == key[1],
+        SETTLED.c.outcome == Outcome.STORED.value,
+        SETTLED.c.first <= ranges[-1][1],
+        SETTLED.c.last >= ranges[0][0],
+    )
+    return SeqSet((row.first, row.last) for row in connection.execute(query))
 
 
 def _note_refused(connection: Connection, item: Settlement) -> None:

@@ -53,6 +53,8 @@ class About:
     config_hash: str
     simulated: bool
     epoch: int
+    period_us: int
+    workspace_m: tuple[float, float, float, float]  # x and y of the lower, then the upper corner
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,10 @@ def _perception(readings: Readings) -> dict[str, Any] | None:
         "gpu": word(GpuState, scene["gpu_state"]),
         "model_hash": f"{int(scene['model_hash']):016x}",
         "objects": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "places_m": [
+            [kind, number(scene["pos"][index][0], 2), number(scene["pos"][index][1], 2)]
+            for index, kind in zip(shown, kinds, strict=True)
+        ],
     }
 
 
@@ -224,6 +230,10 @@ def _people(readings: Readings) -> dict[str, Any] | None:
     return {
         "age_ms": age_ms(people, readings.at_ns, "capture_ns"),
         "count": int(people["count"]),
+        "places_m": [
+            [number(people["pos"][index][axis], 2) for axis in (0, 1)]
+            for index in range(min(int(people["count"]), len(people["pos"])))
+        ],
         "workspace": word(Workspace, people["workspace"]),
     }
 

@@ -367,6 +367,8 @@ def _about(config: Config, epoch: int) -> About:
         config_hash=config.config_hash,
         simulated=config.hardware.actuation.kind == "sim",
         epoch=epoch,
+        period_us=config.hardware.control.period_us,
+        workspace_m=(*config.facility.workspace.min_m[:2], *config.facility.workspace.max_m[:2]),
     )
 
 

@@ -264,6 +264,12 @@ def test_books_keep_each_spool_apart_and_ignore_an_older_report(side: Side) -> N
     assert (accounts[5].stored, accounts[6].stored) == (2, 1)
 
 
+def test_books_mark_as_replayed_what_came_late_and_not_what_was_only_resent(side: Side) -> None:
+    side.ingest.process([message(frame(range(1, 11)))])
+    side.ingest.process([message(frame(range(6, 16), replayed=True))])
+    assert side.books.settled("r-1", 5, Outcome.REPLAYED).ranges() == ((11, 15),)
+
+
 def test_books_lead_back_to_the_configuration(side: Side) -> None:
     side.ingest.process([message(frame([1, 2])), message(frame([3], config_hash="b" * 64))])
     rows = {

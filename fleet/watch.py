@@ -1,0 +1,163 @@
+"""The fleet's picture of its robots, fed by the broker, and what each open page is shown of it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+
+from fleet.alerts import Alert
+from fleet.clock import Clock
+from fleet.local import fault_listing
+from fleet.page import parts
+from fleet.page.view import View, robot_view
+from fleet.robot import Robot
+from fleet.settings import FleetSettings, RobotEntry
+from fleet.store.books import Books, Outcome
+from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
+from runtime.topics import TopicName, parse
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+SLOW_TICKS = 4  # events, faults and alerts are looked at once a second
+EVENTS_SHOWN = 40
+ROBOTS_MAX = 1000
+NOT_SIMULATED = "This robot is not simulated: faults can be injected only in the simulated cell."
+
+
+@dataclass
+class Board:
+    """Everything one page shows, and who looks at it."""
+
+    robot: Robot
+    entry: RobotEntry | None
+    view: View = field(default_factory=View)
+    alerts: list[Alert] = field(default_factory=list)
+    events: str = ""
+    faults: str = ""
+    viewers: int = 0
+
+
+class Watch:
+    """Messages come on the broker's thread; everything else happens on the event loop."""
+
+    def __init__(
+        self, settings: FleetSettings, store: SeriesStore, books: Books, clock: Clock
+    ) -> None:
+        self.boards: dict[str, Board] = {}
+        self._settings = settings
+        self._store = store
+        self._books = books
+        self._clock = clock
+        for entry in settings.robots:
+            self._board(entry.site, entry.robot_id)
+
+    def receive(self, _client: Client, message: MQTTMessage) -> None:
+        where = parse(message.topic)
+        if where is None:
+            return
+        board = self._board(where.site, where.robot_id)
+        if board is None:
+            return
+        payload, now_ns = bytes(message.payload), self._clock.now_ns()
+        match where.topic.name:
+            case TopicName.LIVE:
+                board.robot.note_live(payload, now_ns, self._clock.wall_ns())
+            case TopicName.PRESENCE:
+                board.robot.note_presence(payload)
+            case TopicName.SNAPSHOT:
+                board.robot.note_snapshot(where.leaf, payload, now_ns)
+            case TopicName.FRAMES | TopicName.ACK | TopicName.ACCOUNT:
+                return
+
+    async def run(self) -> None:
+        ticks = 0
+        while True:
+            for board in list(self.boards.values()):
+                try:
+                    await self._refresh(board, slow=ticks % SLOW_TICKS == 0)
+                except Exception:  # one robot's page must not end the others'
+                    log.exception("page of %s could not be made", board.robot.robot_id)
+            ticks += 1
+            await asyncio.sleep(TICK_S)
+
+    async def _refresh(self, board: Board, *, slow: bool) -> None:
+        now_ns = self._clock.now_ns()
+        if slow:
+            self._watch_alerts(board, now_ns)
+        if not board.viewers:
+            return
+        if slow:
+            await asyncio.gather(self._look_at_events(board), self._look_at_faults(board))
+        board.view = self.compose(board)
+
+    def compose(self, board: Board) -> View:
+        """The page of this moment; also what a first load shows."""
+        now_ns = self._clock.now_ns()
+        view = robot_view(board.robot, now_ns)
+        view.markup["alerts"] = parts.alert_list(board.alerts, now_ns)
+        view.markup["events"] = board.events
+        view.markup["faults"] = board.faults
+        for camera, snapshot in board.robot.snapshots.items():
+            view.text[f"snapshot.{camera}"] = str(snapshot.number)
+        return view
+
+    async def load(self, board: Board) -> View:
+        await asyncio.gather(self._look_at_events(board), self._look_at_faults(board))
+        return self.compose(board)
+
+    async def events(self, robot_id: str, limit: int) -> list[dict[str, Any]]:
+        query = Query(EVENT, robot_id, limit=limit)
+        points = await asyncio.to_thread(self._store.points, query)
+        return [{"time_ns": point.time_ns, **point.fields} for point in points]
+
+    async def accounting(self, robot_id: str) -> list[Mapping[str, Any]]:
+        accounts = await asyncio.to_thread(self._books.accounts, robot_id)
+        return [account.__dict__ for account in accounts]
+
+    def _board(self, site: str, robot_id: str) -> Board | None:
+        board = self.boards.get(robot_id)
+        if board is None and len(self.boards) < ROBOTS_MAX:
+            robot = Robot(
+                site,
+                robot_id,
+                self._settings.stale_ms * 1_000_000,
+                self._settings.offline_ms * 1_000_000,
+            )
+            board = Board(robot, self._settings.robot(robot_id))
+            self.boards[robot_id] = board
+        return board
+
+    def _watch_alerts(self, board: Board, now_ns: int) -> None:
+        before = {alert.key for alert in board.alerts}
+        board.alerts = board.robot.watch(self._settings.alerts, now_ns)
+        for alert in board.alerts:
+            if alert.key not in before:
+                log.warning("%s: %s (%s)", board.robot.robot_id, alert.name, alert.summary)
+
+    async def _look_at_events(self, board: Board) -> None:
+        try:
+            board.events = await asyncio.to_thread(self._event_rows, board.robot.robot_id)
+        except StoreUnavailableError as error:
+            board.events = parts.notice_row(f"The store cannot be read: {error}")
+
+    def _event_rows(self, robot_id: str) -> str:
+        points = self._store.points(Query(EVENT, robot_id, limit=EVENTS_SHOWN))
+        epochs = {int(p.fields["epoch"]) for p in points if "epoch" in p.fields}
+        late = {epoch: self._books.settled(robot_id, epoch, Outcome.REPLAYED) for epoch in epochs}
+        return parts.event_rows(points, late)
+
+    async def _look_at_faults(self, board: Board) -> None:
+        entry = board.entry
+        if entry is None or not entry.simulated:
+            board.faults = parts.fault_groups(parts.VOCABULARY, NOT_SIMULATED)
+            return
+        listing = await fault_listing(entry.faults_socket)
+        if listing:
+            board.faults = parts.fault_groups(listing, "")
+        else:
+            why = "The simulator's fault service does not answer just now."
+            board.faults = parts.fault_groups(parts.VOCABULARY, why)
