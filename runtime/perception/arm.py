@@ -67,8 +67,8 @@ class ArmMask:
             if z < 0.1:
                 continue
             reach = (radius * GROW_RATIO + GROW_M) * self._view.focal_px / z
-            rows = self._span(v, reach, mask.shape[0])
-            columns = self._span(u, reach, mask.shape[1])
+            rows = self._span(v, reach, self._v.shape[0])
+            columns = self._span(u, reach, self._u.shape[1])
             seen = depth_m[rows, columns]
             disc = (self._v[rows] - v) ** 2 + (self._u[:, columns] - u) ** 2 < reach * reach
             near = (seen > z - radius - 2 * GROW_M) & (seen < z + radius + BEHIND_M)

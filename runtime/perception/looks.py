@@ -44,7 +44,9 @@ def fit(frame: Frame, view: View) -> Picture | None:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         # Depths are picked, not averaged: between two surfaces there is none.
         depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
-    return Picture(rgb, np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0), frame.capture_ns)
+    # What is no number is no depth.
+    depth = np.where(np.isfinite(depth), depth, np.float32(0.0)).astype(np.float32, copy=False)
+    return Picture(rgb.astype(np.uint8, copy=False), depth, frame.capture_ns)
 
 
 @dataclass

@@ -118,15 +118,18 @@ class VisionProcess:
         q: Array | None = None
         speed: float | None = None
         if state is not None and now_ns - int(state["created_ns"]) < STATE_STALE_NS:
-            joints = int(state["joints"])
-            q = np.array(state["q"][:joints])
-            speed = float(np.abs(state["qd"][:joints]).max(initial=0.0))
-            if joints != len(self._config.robot.model.links):
-                q = None
+            q, speed = self._arm_of(state)
         busy = goal is not None and int(goal["phase"]) != Phase.IDLE
-        return Surroundings(
-            q, speed, high_value=busy and bool(goal["high_value"]), allowed=self._duty.allowed
-        )
+        high_value = goal is not None and busy and bool(goal["high_value"])
+        return Surroundings(q, speed, high_value=high_value, allowed=self._duty.allowed)
+
+    def _arm_of(self, state: np.void) -> tuple[Array | None, float | None]:
+        """Joint angles and the fastest joint's speed; None where they are no numbers."""
+        joints = int(state["joints"])
+        q, qd = np.array(state["q"][:joints]), np.array(state["qd"][:joints])
+        known = joints == len(self._config.robot.model.links) and bool(np.isfinite(q).all())
+        speed = float(np.abs(qd).max(initial=0.0))
+        return (q if known else None), (speed if np.isfinite(speed) else None)
 
     def _look(
         self, frame: Frame | None, bin_frame: Frame | None, around: Surroundings, now_ns: int

@@ -56,7 +56,8 @@ def is_plausible(frame: Frame) -> bool:
         return False
     both = valid[:, 1:] & valid[:, :-1]
     rough = np.abs(depth[:, 1:] - depth[:, :-1]) > ROUGH_M
-    return np.count_nonzero(rough & both) <= MAX_ROUGH_RATIO * max(1, np.count_nonzero(both))
+    limit = MAX_ROUGH_RATIO * max(1, int(np.count_nonzero(both)))
+    return int(np.count_nonzero(rough & both)) <= limit
 
 
 def _same_pixels(one: Frame, other: Frame) -> bool:

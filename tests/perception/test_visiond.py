@@ -1,4 +1,4 @@
-"""The eyes' process in lock-step with the simulated cell: what it says when it sees, and when not."""
+"""The eyes' process in lock-step with the simulated cell: what it says, seeing and blind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +98,8 @@ def test_parts_in_the_bin_are_found_to_millimetres(eyes: Eyes) -> None:
     found = record["pos"][: record["count"]][record["kind"][: record["count"]] == ObjectKind.PART]
     for truth in scene.parts():
         if truth.in_play:
-            top = np.array(truth.position_m) + [0, 0, scene.look.parts[truth.index].half_height_m]
+            top = np.array(truth.position_m)
+            top[2] += scene.look.parts[truth.index].half_height_m
             error = np.linalg.norm(found - top, axis=1).min()
             assert error < 0.010
 

@@ -108,7 +108,7 @@ class CudaPythonDriver:
         pointer = int(self._call("cudaHostAlloc", size, self._rt.cudaHostAllocDefault))
         self._pinned.append(pointer)
         raw = (ctypes.c_uint8 * size).from_address(pointer)
-        return np.frombuffer(raw, dtype).reshape(shape)
+        return np.frombuffer(memoryview(raw), dtype).reshape(shape)
 
     def stream(self, priority: int) -> int:
         least, greatest = (int(value) for value in self._priorities)

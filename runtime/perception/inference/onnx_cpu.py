@@ -1,6 +1,8 @@
 """ONNX Runtime on the CPU: the embedded default."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -48,13 +50,13 @@ class OnnxSession:
     def run(self, tensors: Tensors) -> Tensors:
         check_inputs(self.card, tensors)
         values = self._session.run(self._names, tensors)
-        return dict(zip(self._names, values, strict=True))
+        return {name: np.asarray(value) for name, value in zip(self._names, values, strict=True)}
 
 
-def _found(nodes: list[ort.NodeArg]) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _found(nodes: Sequence[Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {
-        node.name: (
-            _DTYPES.get(node.type, node.type),
+        str(node.name): (
+            _DTYPES.get(node.type, str(node.type)),
             tuple(size if isinstance(size, int) else -1 for size in node.shape),
         )
         for node in nodes

@@ -129,7 +129,7 @@ class TensorrtEngine:
 
 
 class TensorrtSession:
-    """One engine with its buffers and stream: a run is queued whole, asked for, never waited for."""
+    """An engine with its buffers and stream: runs are queued whole, asked for, never waited for."""
 
     def __init__(self, trt: Any, driver: CudaDriver, card: Card, engine: Any) -> None:
         self.card = card
