@@ -1,0 +1,157 @@
+"""`bedplate fleet`: prepare and serve the server side, and ask its books."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+
+from conf.load import compose
+from conf.mistake import ConfigError
+from conf.profile import read_profile
+from fleet.broker import BrokerError
+from fleet.influxd import InfluxdError
+from fleet.prepare import LocalRobot, prepare
+from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.store.books import Books
+from fleet.store.series import EVENT, Query, StoreUnavailableError
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+REFUSED = 2
+
+FleetDir = Annotated[
+    Path, typer.Option("--fleet-dir", help="Where the fleet side keeps its files.")
+]
+RobotId = Annotated[
+    str | None, typer.Option("--robot", help="One robot; else all, or the only one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for other programs.")]
+DEFAULT_DIR = Path("var/fleet")
+
+
+@app.command("prepare")
+def prepare_side(
+    run_dir: Annotated[Path, typer.Option("--run-dir", help="The robot's run folder.")],
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="The robot's data folder.")],
+    fleet_dir: FleetDir = DEFAULT_DIR,
+) -> None:
+    """Certificates, broker files and settings for a robot on this machine; prints what to start."""
+    profile = run_dir / "profile.json"
+    try:
+        config = read_profile(profile) if profile.exists() else compose().config
+        local = LocalRobot(data_dir / "pki", run_dir / "agent.sock", run_dir / "faults.sock")
+        made = prepare(config, fleet_dir, local)
+    except (ConfigError, BrokerError, InfluxdError, OSError) as error:
+        _refuse(error)
+    commands = {"broker": made.broker, "influxd": made.influxd, "ingestd": made.ingestd}
+    _print({**commands, "fleetd": made.fleetd, "page": made.page_url})
+
+
+@app.command()
+def serve(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
+    """Serve the page, until Ctrl-C."""
+    import asyncio
+
+    from fleet import fleetd
+
+    try:
+        asyncio.run(fleetd.serve(read_settings(fleet_dir.absolute())))
+    except (SettingsError, StoreUnavailableError, OSError) as error:
+        _refuse(error)
+
+
+@app.command()
+def ingest(
+    fleet_dir: FleetDir = DEFAULT_DIR,
+    name: Annotated[str, typer.Option(help="Unlike that of every other ingester.")] = "1",
+) -> None:
+    """Take frames from the broker into the store, until Ctrl-C."""
+    from fleet.ingestd import Ingester
+
+    try:
+        ingester = Ingester(read_settings(fleet_dir.absolute()), name)
+    except (SettingsError, StoreUnavailableError, OSError) as error:
+        _refuse(error)
+    try:
+        ingester.run()
+    except KeyboardInterrupt:
+        ingester.end()
+
+
+@app.command()
+def accounting(
+    robot: RobotId = None, fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False
+) -> None:
+    """What became of every record: stored, refused, thinned, pending, missing. Missing exits 1."""
+    settings = _settings(fleet_dir)
+    try:
+        books = Books(settings.books_url)
+        accounts = books.accounts(robot)
+        books.close()
+    except StoreUnavailableError as error:
+        _refuse(error)
+    if json:
+        _print([dataclasses.asdict(account) for account in accounts])
+    else:
+        print(f"{'robot':<20} {'head':>9} {'stored':>9} {'refused':>8} {'thinned':>8}", end="")
+        print(f" {'pending':>8} {'missing':>8}")
+        for item in accounts:
+            print(f"{item.robot_id:<20} {item.head:>9} {item.stored:>9} {item.refused:>8}", end="")
+            print(f" {item.thinned:>8} {item.pending:>8} {item.missing:>8}")
+    raise typer.Exit(1 if any(account.missing for account in accounts) else 0)
+
+
+@app.command()
+def events(
+    robot: RobotId = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
+    fleet_dir: FleetDir = DEFAULT_DIR,
+    json: AsJson = False,
+) -> None:
+    """The newest events, newest first."""
+    from fleet.ingestd import open_store
+
+    settings = _settings(fleet_dir)
+    try:
+        store = open_store(settings)
+        points = store.points(Query(EVENT, robot, limit=limit))
+        store.close()
+    except (StoreUnavailableError, OSError) as error:
+        _refuse(error)
+    rows = [{"time_ns": p.time_ns, "robot": p.tags.get("robot"), **p.fields} for p in points]
+    if json:
+        _print(rows)
+        return
+    for row in rows:
+        print(f"{row['time_ns']}  {row['robot']:<16} {row['severity']:<9} {row['name']}")
+
+
+@app.command()
+def poison(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
+    """Messages that could not be understood, with the reason, as JSON."""
+    settings = _settings(fleet_dir)
+    try:
+        books = Books(settings.books_url)
+        rows = books.poison()
+        books.close()
+    except StoreUnavailableError as error:
+        _refuse(error)
+    _print([{**row, "payload": row["payload"].hex()} for row in rows])
+
+
+def _settings(fleet_dir: Path) -> FleetSettings:
+    try:
+        return read_settings(fleet_dir.absolute())
+    except SettingsError as error:
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(error, file=sys.stderr)
+    raise typer.Exit(REFUSED) from None
+
+
+def _print(value: Any) -> None:
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

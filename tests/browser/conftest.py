@@ -1,0 +1,100 @@
+"""A page with a made-up robot behind it, and Debian's Chromium in front."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from conf.load import compose
+from fleet.broker import free_port
+from fleet.prepare import LocalRobot, prepare
+from tests.fleet.robotsim import ROOT, Simulated
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Served:
+    """The page's address and the robot that it shows."""
+
+    url: str
+    robot: Simulated
+    paused: Event
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    if shutil.which("mosquitto", path="/usr/bin:/usr/sbin:/usr/local/sbin:/usr/local/bin") is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+    folder = tmp_path_factory.mktemp("page")
+    broker, page = free_port(41_883), free_port(28_090)
+    ports = [f"telemetry.broker.port={broker}", f"telemetry.page.port={page}"]
+    local = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
+    prepared = prepare(compose(overrides=ports).config, folder / "fleet", local)
+    log = (folder / "fleet.log").open("ab")
+    commands = (prepared.broker, prepared.ingestd, prepared.fleetd)
+    children = [subprocess.Popen(c, cwd=ROOT, stderr=log) for c in commands]
+    robot, paused, ending = Simulated(prepared, local), Event(), Event()
+    speaking = Thread(target=_speak, args=(robot, paused, ending))
+    speaking.start()
+    try:
+        _wait_until_served(prepared.page_url, folder / "fleet.log")
+        yield Served(prepared.page_url, robot, paused)
+    finally:
+        ending.set()
+        speaking.join()
+        robot.close()
+        for child in reversed(children):
+            child.terminate()
+            child.wait()
+        log.close()
+
+
+def _speak(robot: Simulated, paused: Event, ending: Event) -> None:
+    step = 0
+    while not ending.wait(0.25):
+        if paused.is_set():
+            continue
+        robot.say_live()
+        if step % 2 == 0:
+            robot.say_pictures()
+        robot.send_frames()
+        step += 1
+
+
+def _wait_until_served(url: str, log: Path) -> None:
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            if httpx.get(f"{url}robots/osaka-01/live").json() is not None:
+                return
+        except (httpx.HTTPError, ValueError):
+            pass
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
