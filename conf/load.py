@@ -1,40 +1,48 @@
 """YAML → Config: the only file that knows Hydra.
 
-Compose (Hydra), resolve (OmegaConf), validate (the schema), compare with what was overlaid (safety
-may only be tightened), cross-check. All mistakes come at once, each with file and line.
+Choose the files and their order (Hydra), lay them over each other and resolve (OmegaConf), validate
+(the schema), compare with what was overlaid (safety may only be tightened), cross-check. All
+mistakes come at once, each with file and line.
 """
 
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from conf.checks import cross_check
 from conf.mistake import COMMAND_LINE, SCHEMA_DEFAULT, ConfigError, Mistake, Origin
 from conf.plain import Path as KeyPath
 from conf.plain import leaves
 from conf.profile import dump
+from conf.request import (
+    CONF_DIR,
+    OVERLAYS,
+    UNIT_GROUP,
+    Request,
+    missing_option,
+    options_of,
+    read_request,
+)
 from conf.schema import Config
-from conf.shape import nearest
-from conf.sources import Origins, Source, places_of, places_of_overrides, scan
+from conf.sources import Origins, Places, Source, places_of, places_of_overrides, scan
 from conf.tighten import Move, find_moves, mistake_of
 from conf.validate import COMPUTED, validate
 
-CONF_DIR: Final = Path(__file__).parent
 ENTRY: Final = "robot"
-UNIT_GROUP: Final = "robot/unit"
-OVERLAYS: Final = ("facility", "scenario", UNIT_GROUP)
-OVERRIDE: Final = re.compile(r"(?P<key>[A-Za-z0-9_./-]+)=(?P<value>.*)", re.DOTALL)
-CHOICE_BECAUSE: Final = "the choice names a file of the group"
+
+
+__all__ = ["CONF_DIR", "Composed", "Tightened", "compose", "options_of"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Tightened:
     origin: Origin
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composed:
     """A configuration, and how it came about."""
 
@@ -61,35 +69,8 @@ class Composed:
     def hash(self) -> str:
         return self.config.config_hash
 
-
-@dataclass(frozen=True)
-class Request:
-    """What the caller chose: options of groups, and single values on top."""
-
-    choices: dict[str, str]
-    values: dict[str, str]
-
-    def arguments(self, *, overlays: Sequence[str], whole: bool) -> list[str]:
-        """Hydra's arguments for a composition that stops after some of the overlays.
-
-        Boards, arms and the overlays are what is compared. A table of another group that was
-        chosen on the command line belongs to the command line, so it comes with the whole only.
-        """
-        left_out = [group for group in OVERLAYS if group not in overlays]
-        kept = [
-            f"{group}={option}"
-            for group, option in self.choices.items()
-            if group not in left_out and (whole or not self.is_late(group))
-        ]
-        values = [f"++{key}={value}" for key, value in self.values.items()] if whole else []
-        return [*kept, *(f"~{group}" for group in left_out), *values]
-
-    def is_late(self, group: str) -> bool:
-        return group not in (*OVERLAYS, "hardware", "robot", "robot/model")
-
-    @property
-    def changes_on_command_line(self) -> bool:
-        return bool(self.values) or any(self.is_late(group) for group in self.choices)
+    def __repr__(self) -> str:
+        return f"Composed({self.config.robot_id}, {self.config.hardware.name}, {self.hash[:12]})"
 
 
 def compose(
@@ -103,79 +84,15 @@ def compose(
 ) -> Composed:
     """The configuration of one robot, or a ConfigError with every mistake."""
     chosen = {"hardware": hardware, "facility": facility, "scenario": scenario}
-    request = _read_request(chosen, robot_id, overrides, conf_dir)
+    request = read_request(chosen, robot_id, overrides, conf_dir)
     _scan_possible(request, conf_dir)
-    with _hydra(conf_dir):
-        sources, choices = _sources(request, conf_dir)
-        layers = [_Layer.compose(request, stage) for stage in _stages(request, choices)]
-    return _decide(layers, sources, choices, request)
-
-
-def options_of(group: str, conf_dir: Path = CONF_DIR) -> list[str]:
-    """The files of a group."""
-    return sorted(file.stem for file in (conf_dir / group).glob("*.yaml"))
-
-
-def groups_of(conf_dir: Path = CONF_DIR) -> list[str]:
-    folders = {file.parent for file in conf_dir.rglob("*.yaml")} - {conf_dir}
-    return sorted(str(folder.relative_to(conf_dir)) for folder in folders)
-
-
-# ---- what was asked for
-
-
-def _read_request(
-    chosen: dict[str, str | None], robot_id: str | None, overrides: Sequence[str], conf_dir: Path
-) -> Request:
-    choices = {group: option for group, option in chosen.items() if option is not None}
-    values: dict[str, str] = {}
-    mistakes: list[Mistake] = []
-    groups = groups_of(conf_dir)
-    for text in overrides:
-        match = OVERRIDE.fullmatch(text)
-        if match is None or "${" in text or match["key"].startswith("hydra"):
-            mistakes.append(_bad_override(text))
-        elif match["key"] in groups:
-            choices[match["key"]] = match["value"]
-        else:
-            values[match["key"]] = match["value"]
-    if robot_id is not None:
-        if robot_id in options_of(UNIT_GROUP, conf_dir) and robot_id != "none":
-            choices[UNIT_GROUP] = robot_id
-        else:
-            values["unit.robot_id"] = robot_id
-    mistakes += [
-        _unknown_option(group, option, conf_dir)
-        for group, option in choices.items()
-        if option not in options_of(group, conf_dir)
-    ]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return Request(choices, values)
-
-
-def _bad_override(text: str) -> Mistake:
-    return Mistake(
-        COMMAND_LINE,
-        text.split("=")[0][:60] or "an override",
-        repr(text[:80]),
-        "group=option or path.to.setting=value",
-        "an override sets one value and computes nothing",
-        "robot.limits.tool_speed_m_s=0.5",
-    )
-
-
-def _unknown_option(group: str, option: str, conf_dir: Path) -> Mistake:
-    known = options_of(group, conf_dir)
-    near = nearest(option, known)
-    return Mistake(
-        COMMAND_LINE,
-        group,
-        option or "nothing",
-        f"one of {', '.join(known)}",
-        CHOICE_BECAUSE,
-        f"{group}={near or (known[0] if known else '…')}",
-    )
+    with _hydra(conf_dir), _as_mistakes(conf_dir):
+        early, choices = _sources(request, conf_dir, late=False)
+        sources = early
+        if request.has_late_choices:
+            sources, choices = _sources(request, conf_dir, late=True)
+        layers = _layers(early, sources, request.values)
+    return _decide(layers, sources, choices)
 
 
 # ---- files
@@ -203,13 +120,14 @@ def _source(file: Path, package: KeyPath, conf_dir: Path) -> Source:
     return Source(str(Path(conf_dir.name) / file.relative_to(conf_dir)), file, package)
 
 
-def _sources(request: Request, conf_dir: Path) -> tuple[list[Source], dict[str, str]]:
+def _sources(
+    request: Request, conf_dir: Path, *, late: bool
+) -> tuple[list[Source], dict[str, str]]:
     """The files in the order in which they are laid over each other, and each group's option."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    arguments = request.arguments(overlays=OVERLAYS, whole=True)
-    with _as_mistakes():
-        found = hydra.config_loader.compute_defaults_list(ENTRY, arguments, RunMode.RUN)
+    arguments = request.arguments(late=late)
+    found = hydra.config_loader.compute_defaults_list(ENTRY, arguments, RunMode.RUN)
     sources: list[Source] = []
     for row in found.defaults:
         if row.config_path is None or row.config_path.split("/")[0] == "hydra":
@@ -226,42 +144,59 @@ def _sources(request: Request, conf_dir: Path) -> tuple[list[Source], dict[str, 
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """A composition that stops after some overlays; `name` is the last of them."""
-
-    name: str
-    overlays: tuple[str, ...]
-    whole: bool = False
-
-
-@dataclass(frozen=True)
 class _Layer:
-    stage: _Stage
+    """What the files come to up to a stage: the base, an overlay, the command line."""
+
+    stage: str
     data: dict[str, Any]
-
-    @classmethod
-    def compose(cls, request: Request, stage: _Stage) -> "_Layer":
-        arguments = request.arguments(overlays=stage.overlays, whole=stage.whole)
-        with _as_mistakes():
-            composed = hydra_compose(ENTRY, overrides=arguments)
-            return cls(stage, _resolved(composed))
+    origins: Origins
 
 
-def _stages(request: Request, choices: dict[str, str]) -> list[_Stage]:
-    """From the base to the whole, without the steps in which nothing is added."""
-    # The arm the facility chose is part of the base that its limits are compared with.
-    request.choices.setdefault("robot", choices["robot"])
-    stages = [_Stage("base", ())]
-    for index, group in enumerate(OVERLAYS):
-        if choices.get(group, "none") != "none":
-            stages.append(_Stage(group, OVERLAYS[: index + 1]))
-    if request.changes_on_command_line:
-        stages.append(_Stage("command line", OVERLAYS, whole=True))
-    return stages
+def _layers(early: list[Source], sources: list[Source], values: dict[str, str]) -> list[_Layer]:
+    """From the base to the whole; a stage that adds nothing is left out."""
+    whole, origins, layers = OmegaConf.create(), Origins(), list[_Layer]()
+    for stage, files in groupby(early, key=_stage_of):
+        added = [_lay_over(whole, source) for source in files]
+        if any(added):
+            for source in added:
+                origins = origins.overlaid(source)
+            layers.append(_Layer(stage, _resolved(whole), origins))
+    if sources is early and not values:
+        return layers
+    if sources is not early:
+        whole, origins = OmegaConf.create(), Origins()
+        for source in sources:
+            origins = origins.overlaid(_lay_over(whole, source))
+    for key, value in values.items():
+        _set_value(whole, key, value)
+    origins = origins.overlaid(places_of_overrides(list(values)))
+    return [*layers, _Layer(str(COMMAND_LINE), _resolved(whole), origins)]
 
 
-def _resolved(composed: DictConfig) -> dict[str, Any]:
-    return cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=True))
+def _lay_over(whole: DictConfig, source: Source) -> Places:
+    """Merge a file, without its defaults list, at its place; gives what it sets and where."""
+    content = OmegaConf.load(source.file)
+    if isinstance(content, DictConfig):
+        content.pop("defaults", None)
+    with flag_override(whole, "no_deepcopy_set_nodes", True):
+        if source.package:
+            place = ".".join(str(key) for key in source.package)
+            OmegaConf.update(whole, place, content, merge=True, force_add=True)
+        else:
+            whole.merge_with(content)
+    return places_of(source)
+
+
+def _set_value(whole: DictConfig, key: str, text: str) -> None:
+    """As Hydra sets it: the value is read by its grammar, so lists and tables can be given."""
+    override = OverridesParser.create().parse_override(f"++{key}={text}")
+    if override.is_sweep_override():
+        raise ValueError(f"{key}={text} is several values, and a robot has one")
+    OmegaConf.update(whole, key, override.value(), merge=True, force_add=True)
+
+
+def _resolved(whole: DictConfig) -> dict[str, Any]:
+    return cast("dict[str, Any]", OmegaConf.to_container(whole, resolve=True))
 
 
 @contextmanager
@@ -272,10 +207,12 @@ def _hydra(conf_dir: Path) -> Generator[None]:
 
 
 @contextmanager
-def _as_mistakes() -> Generator[None]:
+def _as_mistakes(conf_dir: Path) -> Generator[None]:
     """Whatever Hydra and OmegaConf raise becomes a mistake: their errors have no common base."""
     try:
         yield
+    except MissingConfigException as error:
+        raise ConfigError([missing_option(str(error.missing_cfg_file), conf_dir)]) from error
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError([_composition(text)]) from error
@@ -295,13 +232,10 @@ def _composition(text: str) -> Mistake:
 # ---- decision
 
 
-def _decide(
-    layers: list[_Layer], sources: list[Source], choices: dict[str, str], request: Request
-) -> Composed:
-    snapshots = _origins_by_stage(sources, request)
-    final = snapshots["command line"]
+def _decide(layers: list[_Layer], sources: list[Source], choices: dict[str, str]) -> Composed:
+    final = layers[-1].origins
     config, mistakes = validate(layers[-1].data, final)
-    refused, tightened = _judge_moves(layers, snapshots)
+    refused, tightened = _judge_moves(layers)
     mistakes = [*_foreign_to_unit(sources), *mistakes, *refused]
     consequence = "nothing was composed; cross-checks follow once these are gone"
     if config is not None:
@@ -330,29 +264,14 @@ def _stage_of(source: Source) -> str:
     return group.name if group.name in OVERLAYS else "base"
 
 
-def _origins_by_stage(sources: list[Source], request: Request) -> dict[str, Origins]:
-    """Origins after the base and after each overlay."""
-    origins = Origins()
-    snapshots: dict[str, Origins] = {}
-    for source in sources:
-        origins = origins.overlaid(places_of(source))
-        snapshots[_stage_of(source)] = origins
-    values = places_of_overrides(list(request.values))
-    return {**snapshots, "command line": origins.overlaid(values)}
-
-
-def _judge_moves(
-    layers: list[_Layer], snapshots: dict[str, Origins]
-) -> tuple[list[Mistake], list[Tightened]]:
+def _judge_moves(layers: list[_Layer]) -> tuple[list[Mistake], list[Tightened]]:
     mistakes: list[Mistake] = []
     tightened: list[Tightened] = []
     for below, above in pairwise(layers):
-        origins = snapshots[above.stage.name]
-        base = snapshots[below.stage.name]
         for move in find_moves(Config, below.data, above.data):
-            origin = origins.find(move.path) or Origin(above.stage.name)
+            origin = above.origins.find(move.path) or Origin(above.stage)
             if move.refused:
-                mistakes.append(mistake_of(move, origin, base.find(move.path)))
+                mistakes.append(mistake_of(move, origin, below.origins.find(move.path)))
             else:
                 tightened.append(_tightened(move, origin))
     return mistakes, tightened

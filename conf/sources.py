@@ -26,6 +26,10 @@ PLAIN_TAGS: Final = frozenset(
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+Places = dict[KeyPath, tuple[Origin, bool]]
+"""What a file sets and where; True marks a table, which merges with what it is laid over."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One composed file: its name for people, where it lies, and under which path it is put."""
@@ -48,22 +52,23 @@ class Origins:
                 return self.places[path[:length]]
         return None
 
-    def overlaid(self, places: dict[KeyPath, tuple[Origin, bool]]) -> "Origins":
-        """These origins with those of a later file on top; True marks a table, which merges."""
+    def overlaid(self, places: Places) -> "Origins":
+        """These origins with those of a later file on top."""
         merged = dict(self.places)
         for path, (origin, is_table) in places.items():
             if is_table:
                 merged.setdefault(path, origin)
             else:
-                for below in [p for p in merged if p[: len(path)] == path]:
-                    del merged[below]
+                if path in merged:
+                    for below in [p for p in merged if p[: len(path)] == path]:
+                        del merged[below]
                 merged[path] = origin
         return Origins(merged)
 
 
-def places_of(source: Source) -> dict[KeyPath, tuple[Origin, bool]]:
+def places_of(source: Source) -> Places:
     """Every path a file sets. The file was composed already, so it is known to parse."""
-    found: dict[KeyPath, tuple[Origin, bool]] = {}
+    found: Places = {}
     node = read_node(source.file)
     if isinstance(node, yaml.MappingNode):
         _walk(node, source, source.package, found)
@@ -71,7 +76,7 @@ def places_of(source: Source) -> dict[KeyPath, tuple[Origin, bool]]:
     return found
 
 
-def places_of_overrides(keys: list[str]) -> dict[KeyPath, tuple[Origin, bool]]:
+def places_of_overrides(keys: list[str]) -> Places:
     return {tuple(key.split(".")): (COMMAND_LINE, False) for key in keys}
 
 
@@ -81,9 +86,7 @@ def read_node(file: Path) -> yaml.Node | None:
     return compose(text, Loader=LOADER)
 
 
-def _walk(
-    node: yaml.Node, source: Source, path: KeyPath, found: dict[KeyPath, tuple[Origin, bool]]
-) -> None:
+def _walk(node: yaml.Node, source: Source, path: KeyPath, found: Places) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, key.value)

@@ -1,11 +1,15 @@
 import itertools
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from conf.control import control_bytes
 from conf.load import compose, options_of
 from conf.mistake import Origin
-from conf.plain import leaves
+from conf.plain import at, leaves
 from conf.profile import dump, parse_profile, profile_bytes
 from conf.schema import Config
 from conf.shape import shape_at
@@ -38,6 +42,22 @@ def test_every_scenario_composes(scenario):
 @pytest.mark.parametrize("unit", [name for name in options_of("robot/unit") if name != "none"])
 def test_every_unit_file_composes_with_the_id_of_its_name(unit):
     assert compose(robot_id=unit).config.robot_id == unit
+
+
+@pytest.mark.parametrize("facility", options_of("facility"))
+def test_files_are_laid_over_each_other_as_hydra_does(tree, facility):
+    overrides = [
+        "robot.limits.tool_speed_m_s=0.2",
+        "ota.artifact_max_mib=3000",
+        "facility.keep_out={pole: {min_m: [1.0, 1.0, 0.0], max_m: [1.1, 1.1, 2.0]}}",
+    ]
+    data = dump(tree.compose(facility=facility, scenario="crowded", overrides=overrides).config)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(tree.folder), version_base="1.3"):
+        arguments = [f"facility={facility}", "scenario=crowded", *overrides]
+        expected = OmegaConf.to_container(hydra_compose("robot", arguments), resolve=True)
+    for path, value in leaves(expected):
+        assert at(data, path) == value, path
 
 
 def test_facilities_differ_in_more_than_a_name():

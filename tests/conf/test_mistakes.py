@@ -63,9 +63,16 @@ def test_unknown_option_of_a_group_lists_the_choices():
     assert mistake.suggestion == "hardware=jetson_agx_orin"
 
 
-def test_unknown_option_in_a_defaults_list_is_named(tree):
-    tree.replace("facility/gdansk.yaml", "override /robot: ur5e", "override /robot: ur7e")
-    assert "ur7e" in tree.text_of_refusal(facility="gdansk")
+def test_unknown_option_in_a_defaults_list_lists_the_choices(tree):
+    line = tree.replace("facility/gdansk.yaml", "override /robot: ur5e", "override /robot: ur7e")
+    assert tree.text_of_refusal(facility="gdansk") == (
+        f"conf/facility/gdansk.yaml:{line}  defaults\n"
+        "  got robot/ur7e, must be one of panda, ur5e\n"
+        "  because the choice names a file of the group\n"
+        "  try  robot: ur5e\n"
+        "\n"
+        "1 problem; nothing was composed"
+    )
 
 
 def test_wrong_member_of_a_closed_set_lists_the_members(tree):

@@ -1,6 +1,7 @@
 """Overlays may only tighten safety."""
 
 import copy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -44,14 +45,19 @@ def numeric_safety_settings(data: object) -> list[tuple[Path, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def data() -> dict[str, Any]:
+@cache
+def base_data() -> dict[str, Any]:
     return dump(compose().config)
 
 
-@pytest.fixture(scope="module")
-def settings_found(data) -> list[tuple[Path, str]]:
-    return numeric_safety_settings(data)
+@cache
+def base_settings() -> list[tuple[Path, str]]:
+    return numeric_safety_settings(base_data())
+
+
+@pytest.fixture
+def data() -> dict[str, Any]:
+    return base_data()
 
 
 def moved(data: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
@@ -61,13 +67,15 @@ def moved(data: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
     return changed
 
 
-def test_there_are_safety_settings_of_each_direction(settings_found):
+def test_there_are_safety_settings_of_each_direction():
+    settings_found = base_settings()
     assert len(settings_found) > 100
     assert {direction for _, direction in settings_found} == {"lower", "higher", "fixed"}
 
 
 @given(draw=st.data())
-def test_any_loosening_is_refused_and_any_tightening_accepted(data, settings_found, draw):
+def test_any_loosening_is_refused_and_any_tightening_accepted(draw):
+    data, settings_found = base_data(), base_settings()
     path, direction = draw.draw(st.sampled_from(settings_found))
     old = at(data, path)
     assert isinstance(old, int | float)
@@ -90,7 +98,8 @@ def test_unchanged_settings_are_no_moves(data):
 
 
 @given(draw=st.data())
-def test_many_moves_are_each_judged(data, settings_found, draw):
+def test_many_moves_are_each_judged(draw):
+    data, settings_found = base_data(), base_settings()
     chosen = draw.draw(
         st.lists(st.sampled_from(settings_found), min_size=1, max_size=8, unique=True)
     )
