@@ -282,6 +282,6 @@ def _tail(path: Path) -> str:
 
 def _is_served(page: str) -> bool:
     try:
-        return httpx.get(page, timeout=2.0).is_success
+        return httpx.get(page, timeout=5.0, follow_redirects=True).is_success
     except httpx.HTTPError:
         return False

@@ -92,6 +92,7 @@ class Duty:
         self._auto_from_ns = 0
         self._next_id = 1
         self._recover()
+        self._verify_skills()
 
     def submit(self, request: Request) -> "Accepted":
         """Whoever asked waits for the disk, not this loop."""
@@ -157,6 +158,12 @@ class Duty:
                 case TaskState.DONE | TaskState.FAILED | TaskState.CANCELLED:
                     self.recent = [task, *self.recent][:RECENT_MAX]
                     self._count(task)
+
+    def _verify_skills(self) -> None:
+        """Before the first step: verifying a skill takes longer than Tier 1 waits for an answer."""
+        wanted = {task.skill for task in self.queue} | {self._auto_skill}
+        for skill in sorted(name for name in wanted if name is not None):
+            self._hash_of(skill)
 
     def _resume(self, task: Task) -> None:
         again = replace(task, attempts=task.attempts + 1, reason=FailReason.INTERRUPTED)

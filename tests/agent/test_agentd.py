@@ -8,6 +8,7 @@ from runtime.agent.shared import Command, Verb
 from runtime.agent.task import TaskSource, TaskState
 from runtime.modes import StopCause
 from runtime.shm import GpuState, Mode, Phase, Sources, StopLevel, StopReason, Workspace
+from runtime.skills.refusal import Refusal, RefusalReason, SkillRefusedError
 
 SKILL_HASH = 4711
 
@@ -285,3 +286,17 @@ def test_health_is_reported_as_metrics(agent, world):
         "motor_temperature",
         "network",
     }
+
+
+def test_skills_are_verified_before_the_first_step(duty_world, monkeypatch):
+    """Verification reads files for longer than Tier 1 waits for an answer."""
+    verified: list[str] = []
+
+    def obtain(_shelf, name, *, online):
+        verified.append(name)
+        raise SkillRefusedError(Refusal(RefusalReason.NOT_FOUND, name, "", "", ""))
+
+    monkeypatch.setattr("runtime.agent.skills.SkillShelf.obtain", obtain)
+    agent = build(duty_world.context)
+    assert verified == ["pick_place"]
+    agent.close()
