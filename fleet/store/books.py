@@ -173,16 +173,16 @@ class Books:
 
     def poison(self, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
-        return [dict(row._mapping) for row in self._read(query)]
+        return [_plain(row) for row in self._read(query)]
 
     def refused(self, robot_id: str, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(REFUSED).where(REFUSED.c.robot == robot_id).limit(limit)
-        return [dict(row._mapping) for row in self._read(query)]
+        return [_plain(row) for row in self._read(query)]
 
     def provenance(self, robot_id: str) -> list[dict[str, Any]]:
         """Which configuration the numbers came from."""
         query = sql.select(PROVENANCE).where(PROVENANCE.c.robot == robot_id)
-        return [dict(row._mapping) for row in self._read(query)]
+        return [_plain(row) for row in self._read(query)]
 
     def accounts(self, robot_id: str | None = None) -> list[Account]:
         query = sql.select(ACCOUNT).order_by(ACCOUNT.c.robot, ACCOUNT.c.at_ns)
@@ -343,6 +343,11 @@ def _note_provenance(connection: Connection, item: Settlement) -> None:
     elif first < row.first or last > row.last:
         wider = {"first": min(first, row.first), "last": max(last, row.last)}
         connection.execute(sql.update(PROVENANCE).where(same).values(**wider))
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """A row with keys that are plain texts, which the library's own are not quite."""
+    return {str(key): value for key, value in row._mapping.items()}
 
 
 def _connect_args(url: str) -> dict[str, Any]:
