@@ -15,6 +15,9 @@ use crate::sys::rights::Obtained;
 use crate::sys::{clock, law};
 use crate::watchdog::Pulse;
 
+/// A real-time right that the profile requires is missing.
+pub const EXIT_RIGHTS: i32 = 6;
+
 pub struct Looping {
     pub cycle: Cycle,
     pub gpio: Option<Line>,
@@ -31,7 +34,11 @@ impl Looping {
             clock_reading: !clock::is_clock_call_free(),
         };
         if let Err(error) = filter::restrict_this_thread(&allowance) {
-            eprintln!("controld: the control thread runs without its system-call filter: {error}");
+            eprintln!("controld: the control thread has no system-call filter: {error}");
+            // Where rights are a precondition, so is the proof that the law holds.
+            if control.cycle.realtime_required {
+                std::process::exit(EXIT_RIGHTS);
+            }
         }
         law::bind_this_thread();
         let mut grid = Grid::starting(clock::now_ns(), period_ns(control));
@@ -107,4 +114,22 @@ fn write_rights(obtained: &Obtained, path: &Path) -> io::Result<()> {
     let partial = path.with_extension("part");
     std::fs::write(&partial, format!("{report}\n"))?;
     std::fs::rename(partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control;
+
+    #[test]
+    fn a_gpio_line_that_is_not_there_is_named_and_stops_the_start() {
+        let mut control = control::parse(include_bytes!("../tests/data/osaka.control")).ok().unwrap();
+        for (chip, reason) in [("/dev/no-such-chip", "No such file"), ("/dev/null", "Inappropriate ioctl")] {
+            control.gpio = Some(decide::params::Gpio { chip: chip.to_owned(), line: 7 });
+            let problem = open_gpio(&control).err().unwrap();
+            assert!(problem.starts_with(&format!("GPIO line 7 of {chip}: {reason}")), "{problem}");
+        }
+        control.gpio = None;
+        assert!(matches!(open_gpio(&control), Ok(None)));
+    }
 }

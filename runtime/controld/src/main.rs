@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 
@@ -14,7 +14,7 @@ use controld::looping::{self, Looping};
 use controld::notify::Notifier;
 use controld::options::{self, Options};
 use controld::shm::StateWriter;
-use controld::sys::{alloc::Guarded, clock, law, rights, signals};
+use controld::sys::{alloc::Guarded, law, rights, signals};
 use controld::watchdog::{self, Pulse};
 use decide::params::{Control, Policy};
 
@@ -161,9 +161,8 @@ fn place_watchdog(control: &Control) {
 
 /// Until the arm stands after a wish to stop, or the watchdog has seen enough.
 fn wait_for_the_end(pulse: &Pulse, ended: &Ended) -> ExitCode {
-    static ASKED: AtomicBool = AtomicBool::new(false);
     loop {
-        if signals::wait_for_stop_signal(20) && !ASKED.swap(true, Ordering::Relaxed) {
+        if signals::wait_for_stop_signal(20) && !pulse.stop_wanted.load(Ordering::Relaxed) {
             say("stops the arm, then ends");
             pulse.stop_wanted.store(true, Ordering::Release);
         }
@@ -174,6 +173,5 @@ fn wait_for_the_end(pulse: &Pulse, ended: &Ended) -> ExitCode {
         if let Ok(code) = ended.try_recv() {
             return code;
         }
-        let _ = clock::now_ns();
     }
 }
