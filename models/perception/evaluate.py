@@ -19,6 +19,7 @@ import yaml
 
 from conf.schema.perception import Perception
 from conf.schema.robot import RigidBodyModel
+from models.perception import idle
 from models.perception.outputs import Network, Walked, load_networks, walked
 from models.perception.policies import Cascade, Cost, PlainLevel3, Policy, cue_mflop
 from models.perception.scoring import (
@@ -30,7 +31,7 @@ from models.perception.scoring import (
     summarise,
 )
 from models.perception.stage import SIZE, Stage
-from models.perception.walks import RATE_HZ, content_key, seeds_of
+from models.perception.walks import RATE_HZ, content_key, recorded, seeds_of
 from runtime.perception.arm import ArmShape
 from runtime.perception.eye import EyeSettings, Zone, settings_of
 from runtime.perception.geometry import View
@@ -41,6 +42,7 @@ from sim.robot_model import Arm
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).resolve().parent / "evaluation.json"
 ZONE = Zone((-0.30, -0.60), (0.85, 0.60))  # facility osaka's workspace
+IDLE_SCENES = 10
 ALWAYS, BARE = "always level 3", "level 3 at 5 Hz"
 
 
@@ -137,6 +139,12 @@ def _rows(
         yield from pool.map(_judge, jobs, chunksize=4)
 
 
+def _idle_gap_ms(bench: Bench, settings: EyeSettings) -> float:
+    seeds = seeds_of(bench.style, IDLE_SCENES)
+    recordings = [recorded(bench.style, seed, bench.key, bench.stage) for seed in seeds]
+    return idle.longest_gap_ms(recordings, settings, bench.view, panda_shape())
+
+
 def with_triggers(settings: EyeSettings, **changes: Any) -> EyeSettings:
     return replace(settings, triggers=settings.triggers.model_copy(update=changes))
 
@@ -206,6 +214,10 @@ def main() -> None:
         "networks": {level.key: network.card.sha256 for level, network in bench.networks.items()},
         "mflop": {level.key: value for level, value in bench.cost.level.items()}
         | {"cue": bench.cost.cue},
+        "idle": {
+            "seconds": IDLE_SCENES * idle.SECONDS,
+            "longest_gap_ms": _idle_gap_ms(bench, settings),
+        },
         "verdict": verdict(summaries, ratio, bench.cost),
         "ways": {name: asdict(summary) for name, summary in summaries.items()},
         "ratios": {

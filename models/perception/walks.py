@@ -239,8 +239,10 @@ class Noise:
         self._depth = rng.normal(0.0, 1.0, (self.BANK, *shape)).astype(np.float32)
         self._speck = rng.random((self.BANK, *shape)) < 0.003
 
-    def frame(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng([self._rng_seed, 13, index])
+    def frame(self, index: int, draw: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A picture with its noise; another `draw` gives the same picture other noise."""
+        number = index if draw is None else draw
+        rng = np.random.default_rng([self._rng_seed, 13, number])
         bank, dy, dx = (int(v) for v in rng.integers(0, (self.BANK, 40, 40)))
         shift = (dy, dx)
         rgb = self._recording.rgb[index] + np.roll(self._color[bank], shift, (0, 1))
