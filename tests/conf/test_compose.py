@@ -54,7 +54,8 @@ def test_files_are_laid_over_each_other_as_hydra_does(tree, facility):
     data = dump(tree.compose(facility=facility, scenario="crowded", overrides=overrides).config)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(tree.folder), version_base="1.3"):
-        arguments = [f"facility={facility}", "scenario=crowded", *overrides]
+        forced = [f"++{override}" for override in overrides]
+        arguments = [f"facility={facility}", "scenario=crowded", *forced]
         expected = OmegaConf.to_container(hydra_compose("robot", arguments), resolve=True)
     for path, value in leaves(expected):
         assert at(data, path) == value, path

@@ -1,6 +1,8 @@
 import json
 import pickle
 import random
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,6 @@ from conf.load import compose
 from conf.profile import (
     ProfileError,
     canonical,
-    dump,
     parse_profile,
     profile_bytes,
     read_profile,
@@ -62,17 +63,20 @@ def test_profile_in_any_order_of_keys_is_the_same_configuration(composed, tmp_pa
     assert profile_bytes(again) == profile_bytes(composed.config)
 
 
+@cache
+def base_profile() -> bytes:
+    return profile_bytes(compose().config)
+
+
 @given(
-    speed=st.floats(0.01, 1.0),
+    speed=st.floats(0.05, 1.0),
     retries=st.integers(0, 10),
-    effort=st.floats(0.01, 1.0),
+    effort=st.floats(0.2, 1.0),
     uplink=st.floats(2000, 1e6),
     title=st.text(max_size=80),
 )
-def test_any_valid_configuration_survives_dump_and_load(
-    composed, tmp_path, speed, retries, effort, uplink, title
-):
-    data = dump(composed.config)
+def test_any_valid_configuration_survives_dump_and_load(speed, retries, effort, uplink, title):
+    data = json.loads(base_profile())
     del data["config_hash"], data["unit_hash"]
     data["robot"]["limits"]["tool_speed_m_s"] = speed
     data["policy"]["retries"] = retries
@@ -82,7 +86,9 @@ def test_any_valid_configuration_survives_dump_and_load(
     config, mistakes = validate(data, Origins())
     assert mistakes == []
     assert config is not None
-    assert parse_profile(profile_bytes(config), where=tmp_path) == config
+    # One assertion without a rewritten comparison: a configuration is long to print.
+    again = parse_profile(profile_bytes(config), where=Path("profile.json"))
+    assert (again == config) is True
 
 
 def test_configuration_survives_pickling_and_stays_frozen(composed):
