@@ -38,7 +38,7 @@ AREAS: Final = (
     Area("modes", "runtime.cli", "What the robot may still do when something is missing."),
     Area("skills", "runtime.skills.cli", "Make, sign and inspect skills."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),
-    Area("bench", "sim.bench", "Measure speed and size, with peers in the same run."),
+    Area("bench", "sim.bench.cli", "Measure speed and size, with peers in the same run."),
 )
 
 
