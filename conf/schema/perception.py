@@ -109,7 +109,8 @@ class Perception(Model):
         default=500,
         ge=50,
         le=10_000,
-        because="a camera that repeats its last picture shows a workspace that was, not one that is",
+        because="a camera that repeats its last picture shows a workspace that was, "
+        "not one that is",
     )
     stereo_rate_hz: float = setting("depth from stereo without GPU", default=10.0, gt=0, le=60)
     restart: Restart = setting("the inference worker", default=Restart())
