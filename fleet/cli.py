@@ -17,6 +17,7 @@ from fleet.prepare import LocalRobot, prepare
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
 from fleet.store.series import EVENT, Query, StoreUnavailableError
+from runtime.telemetry.line import plain_names
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 REFUSED = 2
@@ -120,7 +121,10 @@ def events(
         store.close()
     except (StoreUnavailableError, OSError) as error:
         _refuse(error)
-    rows = [{"time_ns": p.time_ns, "robot": p.tags.get("robot"), **p.fields} for p in points]
+    rows = [
+        {"time_ns": p.time_ns, "robot": p.tags.get("robot"), **plain_names(p.fields)}
+        for p in points
+    ]
     if json:
         _print(rows)
         return

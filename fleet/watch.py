@@ -17,6 +17,7 @@ from fleet.robot import Robot
 from fleet.settings import FleetSettings, RobotEntry
 from fleet.store.books import Books, Outcome
 from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
+from runtime.telemetry.line import plain_names
 from runtime.topics import TopicName, parse
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Watch:
     async def events(self, robot_id: str, limit: int) -> list[dict[str, Any]]:
         query = Query(EVENT, robot_id, limit=limit)
         points = await asyncio.to_thread(self._store.points, query)
-        return [{"time_ns": point.time_ns, **point.fields} for point in points]
+        return [{"time_ns": point.time_ns, **plain_names(point.fields)} for point in points]
 
     async def accounting(self, robot_id: str) -> list[Mapping[str, Any]]:
         accounts = await asyncio.to_thread(self._books.accounts, robot_id)

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from fleet.alerts import Alert
-from runtime.telemetry.line import Point
+from runtime.telemetry.line import Point, plain_names
 from runtime.telemetry.ranges import SeqSet
 
 UNKNOWN = "–"
@@ -184,7 +184,7 @@ def _event_row(point: Point, late: bool) -> str:
     mark = ' <span class="chip late">replayed</span>' if late else ""
     details = " ".join(
         f"<span>{escape(plain(key))} <b>{escape(_shown(value))}</b></span>"
-        for key, value in sorted(point.fields.items())
+        for key, value in sorted(plain_names(point.fields).items())
         if key not in KNOWN_KEYS and value not in ("", None)
     )
     known = severity if severity in ("info", "warning", "critical") else "info"
@@ -253,6 +253,8 @@ def _fault_row(component: str, row: Mapping[str, Any], why_not: str) -> str:
             f' data-key="{name}/{escape(str(kind))}" aria-pressed="{pressed}"{off}>'
             f"{escape(str(kind))}</button>"
         )
+    if not buttons:
+        buttons.append('<span class="none">nothing that can break in this kind of run</span>')
     state = " active" if active else ""
     return (
         f'<div class="fault{state}"><span>{escape(component)}</span>'

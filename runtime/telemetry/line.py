@@ -17,6 +17,7 @@ RESERVED_FIELDS = INTEGER_FIELDS | {"time", "robot", "site", "hardware", "versio
 FLOAT_MAX = 1.7e308
 TIMESTAMP_MAX = 2**63 - 1
 
+_SUFFIXES: dict[type, str] = {str: ".text", bool: ".flag"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
 _NAME_ESCAPE = re.compile(r"([,= ])")
 _TEXT_ESCAPE = re.compile(r'(["\\])')
@@ -88,6 +89,27 @@ def encode_line(
         parts.append(f"{_escape_name(name)}={encoded}")
     head = _escape_name(measurement).encode()
     return b"%s,%s %s %d" % (head, tagset, ",".join(parts).encode(), time_ns)
+
+
+def typed_names(fields: Mapping[str, Value]) -> dict[str, Value]:
+    """Names that carry their type where it is no number.
+
+    All events share a measurement, and a database fixes a field's type at its first point: without
+    this, `from` as a word in one event would make the store refuse `from` as a number in another.
+    """
+    return {f"{key}{_SUFFIXES.get(type(value), '')}": value for key, value in fields.items()}
+
+
+def plain_names(fields: Mapping[str, Value]) -> dict[str, Value]:
+    """The fields of an event as its process named them."""
+    return {_strip_suffix(key): value for key, value in fields.items()}
+
+
+def _strip_suffix(name: str) -> str:
+    for suffix in _SUFFIXES.values():
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 def line_pattern(tagset: bytes) -> re.Pattern[bytes]:

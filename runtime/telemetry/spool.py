@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runtime.telemetry import thinning
 from runtime.telemetry.client import Priority, Record, RecordKind, priority_of
-from runtime.telemetry.line import encode_line
+from runtime.telemetry.line import encode_line, typed_names
 from runtime.telemetry.ranges import Range, SeqSet, fold
 from runtime.telemetry.spool_file import (
     PAGE_BYTES,
@@ -343,4 +343,4 @@ def _measurement_and_fields(
             return name, tagset, {"source": record.source, **record.fields}
         case RecordKind.EVENT:
             own = {"name": record.name, "severity": record.severity.value, "source": record.source}
-            return EVENT_MEASUREMENT, tagset, {**record.fields, **own}
+            return EVENT_MEASUREMENT, tagset, {**typed_names(record.fields), **own}

@@ -13,7 +13,12 @@ from fleet.settings import InfluxSettings
 from fleet.store.embedded import EmbeddedStore
 from fleet.store.influx import InfluxStore, influxql
 from fleet.store.series import Query, SeriesStore, StoreUnavailableError
-from runtime.telemetry.line import encode_line, encode_tags
+from records import Priority, Severity
+from runtime.telemetry.client import Record, RecordKind, Value
+from runtime.telemetry.line import encode_line, encode_tags, plain_names
+from runtime.telemetry.spool import Spool
+from runtime.telemetry.spool_file import SpoolLimits
+from runtime.telemetry.stamp import Instant
 
 BASE_NS = 1_700_000_000_000_000_000
 
@@ -208,3 +213,22 @@ def test_influxd_without_go_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(fleet.influxd.shutil, "which", lambda *args, **more: None)
     with pytest.raises(fleet.influxd.InfluxdError, match=r"Go .* is not installed"):
         fleet.influxd.ensure_binary()
+
+
+def test_events_with_the_same_field_in_other_types_are_all_stored(
+    store: SeriesStore, robot: str, tmp_path: Path
+) -> None:
+    """Seen on a running robot: `from` is a level in one event and a word in another."""
+    tags = tagset(robot)
+    spool = Spool(tmp_path / "spool", limits=SpoolLimits(2**23), tagset=tags, new_epoch=5)
+    values: list[Value] = [2, 0.5, "unknown", True, "", 7]
+    records = [
+        Record(RecordKind.EVENT, "visiond", "perception.x", Severity.INFO, 1, {"from": value})
+        for value in values
+    ]
+    spool.commit(records, Instant(1, BASE_NS))
+    lines = [line for _, line in spool.take(Priority.EVENT, 1, 99, rows=99, size=2**20)]
+    spool.close()
+    assert store.write(lines) == {}
+    points = store.points(Query("event", robot, newest_first=False))
+    assert [plain_names(point.fields)["from"] for point in points] == values

@@ -28,7 +28,7 @@ from runtime.telemetry.client import (
 )
 from runtime.telemetry.intake import Committer, SocketIntake
 from runtime.telemetry.journal import Journal
-from runtime.telemetry.line import decode_line, encode_tags
+from runtime.telemetry.line import decode_line, encode_tags, plain_names
 from runtime.telemetry.spool import Spool
 from runtime.telemetry.spool_file import SpoolLimits
 from tests.telemetry.spools import MIB, TAGS, open_spool
@@ -77,7 +77,7 @@ def client() -> Iterator[Callable[[Path], TelemetryClient]]:
 
 def events(spool: Spool) -> list[dict]:
     taken = spool.take(Priority.EVENT, 1, 2**60, rows=10**6, size=2**40)
-    return [decode_line(line).fields for _, line in taken]
+    return [plain_names(decode_line(line).fields) for _, line in taken]
 
 
 def test_client_without_telemetryd_never_waits_and_counts_what_it_drops(
