@@ -1,5 +1,7 @@
 """Where one robot keeps what: the only file that knows the names inside its two folders."""
 
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +76,11 @@ def robot_paths(root: Path, robot_id: str) -> Paths:
     return Paths(run=home / "run", data=home / "data")
 
 
-def memory_folder(robot_id: str) -> Path:
-    """Shared memory lies in RAM, so that dirty pages never wait for a disk."""
-    return Path("/dev/shm/bedplate") / robot_id
+def memory_folder(robot_id: str, run: Path) -> Path:
+    """Shared memory lies in RAM, so that dirty pages never wait for a disk.
+
+    Each user and each run folder has its own: two checkouts on one machine may both run a robot of
+    this name, and neither may wipe the other's memory.
+    """
+    place = hashlib.sha256(str(run.absolute()).encode()).hexdigest()[:8]
+    return Path("/dev/shm") / f"bedplate-{os.getuid()}" / f"{robot_id}-{place}"

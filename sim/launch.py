@@ -31,6 +31,7 @@ from runtime.paths import Paths, memory_folder
 LOOPBACK = "127.0.0.1"
 PORTS_TRIED = 50
 STOP_TIMEOUT_S = 25.0
+KILL_TIMEOUT_S = 5.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -68,7 +69,7 @@ def make_folders(paths: Paths, robot_id: str) -> Path:
     for folder in (paths.run, paths.data, paths.log):
         folder.mkdir(parents=True, exist_ok=True)
     link = paths.run / "shm"
-    wanted = memory_folder(robot_id)
+    wanted = memory_folder(robot_id, paths.run)
     try:
         shutil.rmtree(wanted, ignore_errors=True)
         wanted.mkdir(parents=True, exist_ok=True)
@@ -179,17 +180,21 @@ class Supervisor:
 
 def kill_leftovers(pids: set[int]) -> list[int]:
     """Stopped or hung children that outlived their supervisor."""
-    left: list[int] = []
-    for pid in pids:
+    left = [pid for pid in pids if is_running(pid)]
+    for pid in left:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE:
-                process.kill()
-                left.append(pid)
-    deadline = time.monotonic() + 5.0
-    while any(psutil.pid_exists(pid) for pid in left) and time.monotonic() < deadline:
+            psutil.Process(pid).kill()
+    deadline = time.monotonic() + KILL_TIMEOUT_S
+    while any(is_running(pid) for pid in left) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop_stale(paths: Paths) -> None:
