@@ -168,6 +168,8 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         name="agentd",
         module="runtime.agent.agentd",
         rate_hz=20,
+        # Unhurried work, but Tier 1 waits for its answers.
+        scheduling=Scheduling(policy=Policy.FIFO, priority=20),
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.08, memory_mib=150),
         start_order=40,

@@ -50,13 +50,13 @@ def test_the_robots_table_holds_the_robots_processes_only():
     }
 
 
-def test_only_tier_1_and_the_hundred_hertz_models_want_real_time_on_the_robot():
+def test_only_what_tier_1_waits_for_wants_real_time_on_the_robot():
     fifo = {
         row.name: row.scheduling.priority
         for row in PROCESSES
         if row.scheduling.policy is Policy.FIFO
     }
-    assert fifo == {"controld": 99, "policyd": 50, "safetyd": 50}
+    assert fifo == {"controld": 99, "policyd": 50, "safetyd": 50, "agentd": 20}
     assert find_process("controld").tier is Tier.CONTROL
 
 
