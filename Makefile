@@ -33,7 +33,7 @@ test-rust:
 # What fails beside other work is tried once more alone: a machine shared with others starves real processes now
 # and then. Both runs are printed, so a test that needs its second chance is seen.
 test-python:
-	$(BIN)/python -m pytest -n $(JOBS) -q -rs || { \
+	$(BIN)/python -m pytest -n $(JOBS) -q -rs --randomly-seed=20261121 || { \
 	  echo "== once more, alone: what failed"; \
 	  $(BIN)/python -m pytest -q -rs -p no:randomly --last-failed --last-failed-no-failures=none; }
 
