@@ -24,7 +24,10 @@ Predict = Callable[[Array], Array]
 # A joint that is off for 50 ms counts, a single noisy sample does not.
 SMOOTHING = 0.25
 HISTORY_FOR_OPINION = 10
-LONGEST_GAP_NS = 3 * STEP_NS
+# The network knows one step only: samples further apart, or closer together, than about that long
+# would surprise it without anything being wrong with the arm.
+SHORTEST_GAP_NS = STEP_NS - STEP_NS // 3
+LONGEST_GAP_NS = STEP_NS + STEP_NS // 3
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _judge(monitor: Monitor, now_ns: int, calibration: Calibration, rule: Hyster
 
 def _follows(before: Sample, sample: Sample) -> bool:
     gap_ns = sample.created_ns - before.created_ns
-    return before.joints == sample.joints and 0 < gap_ns <= LONGEST_GAP_NS
+    return before.joints == sample.joints and SHORTEST_GAP_NS <= gap_ns <= LONGEST_GAP_NS
 
 
 def _after_gap(verdict: Verdict) -> Verdict:
