@@ -50,6 +50,7 @@ class Check:
     name: str
     unit: str
     make_probe: Callable[[], Probe]  # a probe may remember its last look
+    of_machine: bool = False  # reads the computer, not the robot's messages: not in lock-step
 
 
 @dataclass(frozen=True)

@@ -14,4 +14,4 @@ def make_probe() -> Probe:
     return probe
 
 
-CHECK = Check(name="cpu", unit="ratio", make_probe=make_probe)
+CHECK = Check(name="cpu", unit="ratio", make_probe=make_probe, of_machine=True)

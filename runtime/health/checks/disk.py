@@ -19,4 +19,4 @@ def make_probe() -> Probe:
     return probe
 
 
-CHECK = Check(name="disk", unit="MiB", make_probe=make_probe)
+CHECK = Check(name="disk", unit="MiB", make_probe=make_probe, of_machine=True)

@@ -12,4 +12,4 @@ def make_probe() -> Probe:
     return probe
 
 
-CHECK = Check(name="memory", unit="MiB", make_probe=make_probe)
+CHECK = Check(name="memory", unit="MiB", make_probe=make_probe, of_machine=True)
