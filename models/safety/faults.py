@@ -8,22 +8,26 @@ from models.safety.record import Sabotage
 from sim.lockstep import LockStep
 from sim.robot_model import TOOL_BODY
 
-PAYLOAD_KG = 1.5
-FRICTION_NM = 15.0
+PAYLOAD_KG = (0.3, 1.5)
+FRICTION_NM = (3.0, 15.0)
 STUCK_NM = 2000.0
 
 
-def add_payload(run: LockStep) -> None:
+def load(mass_kg: float) -> Sabotage:
     """Something heavy hangs on the tool."""
-    model = run.plant.scene.model
-    model.body_mass[model.body(TOOL_BODY).id] += PAYLOAD_KG
+
+    def sabotage(run: LockStep) -> None:
+        model = run.plant.scene.model
+        model.body_mass[model.body(TOOL_BODY).id] += mass_kg
+
+    return sabotage
 
 
-def rub(joint: int) -> Sabotage:
+def rub(joint: int, torque_nm: float) -> Sabotage:
     """A worn bearing: dry friction in one joint."""
 
     def sabotage(run: LockStep) -> None:
-        _grip(run, joint, FRICTION_NM)
+        _grip(run, joint, torque_nm)
 
     return sabotage
 
@@ -42,7 +46,10 @@ def _grip(run: LockStep, joint: int, torque_nm: float) -> None:
 
 
 FAULTS: dict[str, Callable[[np.random.Generator], Sabotage]] = {
-    "payload_1.5_kg": lambda rng: add_payload,
-    "friction_15_nm": lambda rng: rub(int(rng.integers(0, 4))),
+    **{f"payload_{mass:g}_kg": lambda rng, mass=mass: load(mass) for mass in PAYLOAD_KG},
+    **{
+        f"friction_{torque:g}_nm": lambda rng, torque=torque: rub(int(rng.integers(0, 4)), torque)
+        for torque in FRICTION_NM
+    },
     "stuck_joint": lambda rng: jam(int(rng.integers(0, 4))),
 }

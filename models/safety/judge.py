@@ -11,11 +11,12 @@ from runtime.safety.monitor import Calibration, Hysteresis, Monitor, Predict, ob
 from runtime.shm import Verdict
 
 RULE = Hysteresis(release_ns=400_000_000)
-# A thousandth of all samples may be more surprising than the threshold of restriction …
-RESTRICT_QUANTILE = 0.999
-RESTRICT_FACTOR = 1.3
-# … and none of the calibration runs may come near the veto.
-VETO_FACTOR = 1.6
+# A run's own limit is what a thousandth of its samples exceed. The threshold is set by the upper
+# quartile of the runs' limits: the worst run may hold a real knock, and must not set the scale.
+SAMPLE_QUANTILE = 0.999
+RUN_QUANTILE = 0.75
+RESTRICT_FACTOR = 1.5
+VETO_FACTOR = 3.0  # of the threshold of restriction
 ERROR_QUANTILE = 0.95
 
 
@@ -46,10 +47,12 @@ def calibrate(
         for touching, found in errors.items()
     }
     open_ended = Calibration(scales[False], scales[True], 1e6, 1e6)
-    plays = [play(recording, predict, open_ended) for recording in recordings]
-    surprise = np.concatenate([found.surprise[np.isfinite(found.surprise)] for found in plays])
-    restrict = float(np.quantile(surprise, RESTRICT_QUANTILE)) * RESTRICT_FACTOR
-    veto = max(float(np.max(surprise)) * VETO_FACTOR, restrict * 1.5)
+    limits = []
+    for recording in recordings:
+        surprise = play(recording, predict, open_ended).surprise
+        limits.append(np.quantile(surprise[np.isfinite(surprise)], SAMPLE_QUANTILE))
+    restrict = float(np.quantile(limits, RUN_QUANTILE)) * RESTRICT_FACTOR
+    veto = VETO_FACTOR * restrict
     return Calibration(scales[False], scales[True], round(restrict, 3), round(veto, 3))
 
 
@@ -80,10 +83,16 @@ def false_rates(plays: Iterable[Play]) -> dict[str, float]:
 
 
 def detection_delay_s(found: Play, at_sample: int, verdict: Verdict) -> float | None:
-    """Seconds from the fault to the first verdict at least this strict."""
+    """Seconds from the fault to the first verdict at least this strict.
+
+    None where it never came, and where the arm was not judged healthy when the fault struck: an
+    alarm that was already standing has noticed nothing.
+    """
+    if found.verdicts[at_sample - 1] is not Verdict.OK:
+        return None
     for index, said in enumerate(found.verdicts[at_sample:]):
         if said >= verdict:
-            return index * 0.01
+            return round((index + 1) * 0.01, 2)
     return None
 
 

@@ -7,6 +7,7 @@ and what the card claims (false restrictions and vetoes, noticed faults) is meas
 import argparse
 import hashlib
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 
 from models.safety.faults import FAULTS
 from models.safety.judge import (
+    Play,
     calibrate,
     detection_delay_s,
     false_rates,
@@ -41,14 +43,14 @@ DETECT_WITHIN_S = 2.0
 @dataclass(frozen=True)
 class Effort:
     fit_seeds: range = range(1, 9)
-    calibrate_seeds: range = range(9, 13)
-    held_out_seeds: range = range(101, 107)
+    calibrate_seeds: tuple[int, ...] = (9, 10, 11, 12, 124, 126)
+    held_out_seeds: range = range(131, 137)
     fault_seeds: range = range(201, 204)
     run_s: float = 40.0
     steps: int = 6000
 
 
-def recorded(arm: Arm, seeds: range, seconds: float, cache: Path | None) -> list[Recording]:
+def recorded(arm: Arm, seeds: Sequence[int], seconds: float, cache: Path | None) -> list[Recording]:
     """Runs of these seeds; with a cache folder those made before are read back."""
     found: list[Recording] = []
     for seed in seeds:
@@ -122,10 +124,24 @@ def train(arm: Arm, effort: Effort, cache: Path | None) -> None:
             "loss": round(loss, 4),
             "parameters": parameter_count(weights),
         },
-        "false_on_held_out_runs": {"seeds": _span(effort.held_out_seeds), **false_rates(plays)},
+        "false_on_held_out_runs": {
+            "seeds": _span(effort.held_out_seeds),
+            "all": false_rates(plays),
+            **_by_scenario(fresh, plays),
+        },
         "planted_faults": try_faults(arm, effort, predict, calibration),
     }
     write_card(arm, content, calibration, effort, facts)
+
+
+def _by_scenario(runs: list[Recording], plays: list[Play]) -> dict[str, Any]:
+    """Heaps are harder than parts that lie apart, so they are told apart."""
+    return {
+        name: false_rates(
+            [found for run, found in zip(runs, plays, strict=True) if run.scenario == name]
+        )
+        for name in sorted({run.scenario for run in runs})
+    }
 
 
 def write_card(
@@ -163,8 +179,8 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def _span(seeds: range) -> str:
-    return f"{seeds.start} to {seeds.stop - 1}"
+def _span(seeds: Sequence[int]) -> str:
+    return ", ".join(str(seed) for seed in seeds)
 
 
 def main() -> None:

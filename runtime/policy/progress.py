@@ -22,6 +22,9 @@ class TaskRules:
     push_max_nm: float = 10.0
     push_confirm_ns: int = 100_000_000
     home_rad_tolerance: float = 0.03
+    # A held part that meets this much near its place stands on something: let it go there.
+    landed_nm: float = 5.0
+    landed_confirm_ns: int = 30_000_000
     release_above_m: float = 0.008
     release_shift_max_m: float = 0.02
 
@@ -109,7 +112,7 @@ def advance(
         case Stage.REACH:
             progress = _reach(progress, goal, arm, dt_ns, rules, moving=moving)
         case Stage.CARRY:
-            progress = _carry(progress, arm)
+            progress = _carry(progress, arm, dt_ns, rules)
         case Stage.RETREAT:
             progress = _retreat(progress, arm, rules)
     late = progress.active_ns > rules.task_timeout_ns and progress.stage is not Stage.RETREAT
@@ -153,15 +156,27 @@ def _grasped(progress: Progress, goal: GoalView, arm: ArmView, rules: TaskRules)
     bound = rules.release_shift_max_m
     rise = rules.release_above_m + min(max(shift, -bound), bound)
     release = goal.place_m + np.array([0.0, 0.0, rise])
-    return replace(progress, stage=Stage.CARRY, release_m=release, holding_ns=0)
+    return replace(progress, stage=Stage.CARRY, release_m=release, holding_ns=0, pushed_ns=0)
 
 
-def _carry(progress: Progress, arm: ArmView) -> Progress:
+def _carry(progress: Progress, arm: ArmView, dt_ns: int, rules: TaskRules) -> Progress:
     if arm.holding:
-        return progress
+        return _landing(progress, arm, dt_ns, rules)
     if arm.suction > 0.5:
         return _fail(progress, PolicyReason.PART_DROPPED)
     return replace(progress, stage=Stage.RETREAT, released=True)
+
+
+def _landing(progress: Progress, arm: ArmView, dt_ns: int, rules: TaskRules) -> Progress:
+    """Touching down early moves the release point up to where the cup is; the network lets go."""
+    offset = progress.release_m - arm.tip_m
+    near = float(np.hypot(offset[0], offset[1])) < rules.near_m
+    pushed_ns = progress.pushed_ns + dt_ns if near and arm.push_nm > rules.landed_nm else 0
+    progress = replace(progress, pushed_ns=pushed_ns)
+    if pushed_ns < rules.landed_confirm_ns or arm.tip_m[2] <= progress.release_m[2]:
+        return progress
+    x, y, _ = progress.release_m
+    return replace(progress, release_m=np.array([x, y, arm.tip_m[2]]), pushed_ns=0)
 
 
 def _retreat(progress: Progress, arm: ArmView, rules: TaskRules) -> Progress:

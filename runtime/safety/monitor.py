@@ -21,8 +21,8 @@ from runtime.shm import Verdict
 
 Predict = Callable[[Array], Array]
 
-# A joint that is off for 50 ms counts, a single noisy sample does not.
-SMOOTHING = 0.25
+# Touching a part or the tray takes some hundredths of a second; what is broken stays broken.
+SMOOTHING = 0.08
 HISTORY_FOR_OPINION = 10
 # The network knows one step only: samples further apart, or closer together, than about that long
 # would surprise it without anything being wrong with the arm.
