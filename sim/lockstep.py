@@ -232,7 +232,9 @@ class LockStep:
         now_ns = self.clock.advance(TICK_NS)
         self._ticks += 1
         elapsed_ns = self._ticks * TICK_NS
-        if elapsed_ns % FAULTS_NS == 0:
+        if (
+            elapsed_ns % FAULTS_NS == 0 or self._ticks == 1
+        ):  # a fault at zero precedes the first picture
             for component, kind in self._plan.step(now_ns):
                 self._changed(component, kind)
             self._scribble()

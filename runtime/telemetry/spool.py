@@ -110,9 +110,20 @@ class Spool:
             return self._insert_what_fits(records, now)
 
     def take(
-        self, priority: Priority, first: int, last: int, *, rows: int, size: int
+        self,
+        priority: Priority,
+        first: int,
+        last: int,
+        *,
+        rows: int,
+        size: int,
+        retry: bool = True,
     ) -> list[tuple[int, bytes]]:
-        """The oldest records between two sequence numbers, at most so many rows and bytes."""
+        """The oldest records between two sequence numbers, at most so many rows and bytes.
+
+        Damaged rows are booked as lost and the rest is read again, once: on a file that is broken
+        deeper than its rows, deleting them may change nothing.
+        """
         taken: list[tuple[int, bytes]] = []
         damaged: list[int] = []
         with self._lock, translated(self.path):
@@ -126,9 +137,9 @@ class Spool:
                 if room < 0 and taken:
                     break
                 taken.append((seq, line))
-            if damaged:
+            if damaged and retry:
                 self._book_damaged(priority, damaged)
-                return self.take(priority, first, last, rows=rows, size=size)
+                return self.take(priority, first, last, rows=rows, size=size, retry=False)
         return taken
 
     def span(self, priority: Priority) -> Range | None:

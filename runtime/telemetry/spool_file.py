@@ -58,7 +58,9 @@ class SpoolLimits:
 
     @property
     def max_pages(self) -> int:
-        return (self.max_bytes - self.ballast_bytes - self.log_bytes) // PAGE_BYTES
+        # One page in 64 is left for what SQLite writes around pages: frame headers, the shared index.
+        pages = (self.max_bytes - self.ballast_bytes - self.log_bytes) // PAGE_BYTES
+        return pages - pages // 64 - 1
 
     @property
     def checkpoint_pages(self) -> int:
