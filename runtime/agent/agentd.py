@@ -111,6 +111,11 @@ class Agent:
         self._store.close()
 
     @property
+    def lasting_causes(self) -> frozenset[StopCause]:
+        """What no re-arm clears yet."""
+        return self._mode_state.present_causes
+
+    @property
     def accepts_new_skills(self) -> bool:
         offline = self._mode_state.network_offline.active
         return self._effects().behaviour.new_skills and not offline

@@ -14,6 +14,7 @@ from sim.drills import (
     perception_degrades,
     safety_gpu_gone,
     skill_cache,
+    soak,
     telemetry_reconnect,
 )
 from sim.drills.drill import Drill, DrillOptions, Report, run_drill
@@ -26,6 +27,7 @@ DRILLS: tuple[Drill, ...] = (
     safety_gpu_gone.DRILL,
     telemetry_reconnect.DRILL,
 )
+SOAK = Drill("soak", "the offline hour on the wall clock, with the real broker", soak.soak)
 FAILED = 1
 UNKNOWN = 2
 
@@ -52,9 +54,14 @@ def run_drills(
         float, typer.Option(min=0.0, max=1.0, help="share of the full length; 1 proves it")
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+    on_wall_clock: Annotated[
+        bool, typer.Option("--soak", help="offline_hour on the wall clock, in a live robot")
+    ] = False,
 ) -> None:
     """Run one drill or all; the exit status says whether all passed."""
     chosen = DRILLS if name == "all" else tuple(known for known in DRILLS if known.name == name)
+    if on_wall_clock and name == offline_hour.DRILL.name:
+        chosen = (SOAK,)
     if not chosen:
         names = ", ".join(known.name for known in DRILLS)
         print(f"drill {name!r} is not known; nothing was run; known: {names}, all", file=sys.stderr)
