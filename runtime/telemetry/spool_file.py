@@ -58,7 +58,7 @@ class SpoolLimits:
 
     @property
     def max_pages(self) -> int:
-        # One page in 64 is left for what SQLite writes around pages: frame headers, the shared index.
+        # One page in 64 is for what SQLite writes around pages: frame headers, the shared index.
         pages = (self.max_bytes - self.ballast_bytes - self.log_bytes) // PAGE_BYTES
         return pages - pages // 64 - 1
 
