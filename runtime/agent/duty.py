@@ -166,14 +166,19 @@ class Duty:
             self._hash_of(skill)
 
     def _resume(self, task: Task) -> None:
+        """A task that somebody asked for is tried again; the robot's own duty starts afresh."""
         again = replace(task, attempts=task.attempts + 1, reason=FailReason.INTERRUPTED)
-        worth_it = task.source is not TaskSource.DUTY and again.attempts < self._rules.attempts_max
-        if worth_it:
+        if task.source is TaskSource.DUTY:
+            self._end_interrupted(again, TaskState.CANCELLED)
+        elif again.attempts < self._rules.attempts_max:
             self.queue.insert(0, replace(again, state=TaskState.QUEUED))
             self._store.save(self.queue[0])
         else:
-            wall_ns = self._clock.wall_ns()
-            self._close(again.finished(TaskState.FAILED, wall_ns, FailReason.INTERRUPTED))
+            self._end_interrupted(again, TaskState.FAILED)
+
+    def _end_interrupted(self, task: Task, state: TaskState) -> None:
+        wall_ns = self._clock.wall_ns()
+        self._close(task.finished(state, wall_ns, FailReason.INTERRUPTED))
 
     def _start_next(self, now_ns: int, view: View) -> None:
         if not view.may_move:

@@ -5,7 +5,8 @@ import pytest
 from runtime.agent.agentd import Agent, build
 from runtime.agent.directive import answer_to
 from runtime.agent.shared import Command, Verb
-from runtime.agent.task import TaskSource, TaskState
+from runtime.agent.store import TaskStore
+from runtime.agent.task import Task, TaskSource, TaskState
 from runtime.modes import StopCause
 from runtime.shm import GpuState, Mode, Phase, Sources, StopLevel, StopReason, Workspace
 from runtime.skills.refusal import Refusal, RefusalReason, SkillRefusedError
@@ -299,4 +300,22 @@ def test_skills_are_verified_before_the_first_step(duty_world, monkeypatch):
     monkeypatch.setattr("runtime.agent.skills.SkillShelf.obtain", obtain)
     agent = build(duty_world.context)
     assert verified == ["pick_place"]
+    agent.close()
+
+
+def test_a_task_that_ran_when_the_agent_ended_is_tried_again_and_its_own_duty_is_not(
+    duty_world, monkeypatch
+):
+    monkeypatch.setattr("runtime.agent.skills.SkillShelf.hash_of", lambda _self, _name: SKILL_HASH)
+    store = TaskStore(duty_world.context.paths.tasks)
+    for number, source in enumerate((TaskSource.DUTY, TaskSource.API), start=1):
+        store.save(Task(number, "pick_place", source, 0, state=TaskState.ACTIVE)).result()
+    used_up = Task(3, "pick_place", TaskSource.API, 0, state=TaskState.ACTIVE, attempts=2)
+    store.save(used_up).result()
+    store.close()
+    agent = build(duty_world.context)
+    assert [(task.task_id, task.attempts) for task in agent.duty.queue] == [(2, 1)]
+    ended = {task.task_id: task.state for task in agent.duty.recent}
+    assert ended == {1: TaskState.CANCELLED, 3: TaskState.FAILED}
+    assert (agent.duty.tally.failed, agent.duty.tally.cancelled) == (1, 1)
     agent.close()
