@@ -1,7 +1,8 @@
 """How long CiA 402 process data occupies a CAN bus in one control cycle.
 
 Bit by bit, with the worst stuffing there can be (ISO 11898-1). Tier 1 counts the same way before it
-opens the bus (runtime/controld/src/hal/cia402/schedule.rs).
+opens the bus (runtime/controld/src/hal/cia402/schedule.rs); tests/conf/test_bus_schedule.py holds
+the two together, down to the order of the floating-point operations.
 """
 
 from dataclasses import dataclass
@@ -48,9 +49,13 @@ def cycle_us(axes: int, bus: Bus) -> float:
     def fd_us(payload_bytes: int) -> float:
         length = next((size for size in FD_LENGTHS if size >= payload_bytes), FD_LENGTHS[-1])
         nominal, data = fd_bits(length)
-        return nominal * 1e6 / bus.bitrate_bps + data * 1e6 / bus.data_bitrate_bps
+        return (nominal / bus.bitrate_bps + data / bus.data_bitrate_bps) * 1e6
 
     if bus.fd:
         return classical_us(0) + fd_us(COMMAND_BYTES * axes) + axes * fd_us(STATUS_BYTES_FD)
     pair = classical_us(COMMAND_BYTES) + classical_us(STATUS_BYTES_CLASSICAL)
     return classical_us(0) + axes * pair
+
+
+def fits(axes: int, bus: Bus, period_us: int) -> bool:
+    return cycle_us(axes, bus) / period_us <= BUS_LOAD_MAX

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from conf.canbus import BUS_LOAD_MAX, Bus, cycle_us
+from conf.canbus import BUS_LOAD_MAX, Bus, cycle_us, fits
 from conf.mistake import Mistake, unplaced
 from conf.schema import Config
 from conf.schema.hardware import Cia402Actuation, Scheduling
@@ -147,15 +147,13 @@ def check_can(config: Config) -> Iterator[Mistake]:
         return
     axes = len(config.robot.model.links)
     bus = Bus(actuation.fd, actuation.bitrate_bps, actuation.data_bitrate_bps)
-    need_us = cycle_us(axes, bus)
-    room_us = config.hardware.control.period_us * BUS_LOAD_MAX
-    if need_us > room_us:
-        faster = Bus(True, 1_000_000, 8_000_000)
-        helps = cycle_us(axes, faster) <= room_us
+    period_us = config.hardware.control.period_us
+    if not fits(axes, bus, period_us):
+        helps = fits(axes, Bus(True, 1_000_000, 8_000_000), period_us)
         yield unplaced(
             "hardware.actuation.fd" if not actuation.fd else "hardware.actuation.data_bitrate_bps",
-            f"{axes} axes that need {need_us:.0f} µs of the wire each cycle",
-            f"at most {room_us:.0f} µs, {BUS_LOAD_MAX:.0%} of the period",
+            f"{axes} axes that need {cycle_us(axes, bus):.0f} µs of the wire each cycle",
+            f"at most {period_us * BUS_LOAD_MAX:.0f} µs, {BUS_LOAD_MAX:.0%} of the period",
             "frames would queue up and drives would act on targets that grow older each cycle",
             "fd: true, bitrate_bps: 1000000, data_bitrate_bps: 8000000"
             if helps
