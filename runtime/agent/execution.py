@@ -52,7 +52,8 @@ class Rules:
     place: Area
     attempts_max: int
     confidence_min: float = 0.5
-    slot_m: float = 0.075  # side of one place in the tray
+    place_pitch_m: float = 0.025  # of the raster of places that are tried in the tray
+    place_gap_m: float = 0.008  # left free between two parts, whichever way they are turned
     verify_radius_m: float = 0.06
     area_margin_m: float = 0.02
     observe_timeout_ns: int = 10_000_000_000
@@ -72,6 +73,7 @@ class SeenPart:
     object_id: int
     position_m: Position  # middle of its top
     confidence: float
+    radius_m: float  # of the circle around its footprint
 
 
 @dataclass(frozen=True)
@@ -278,27 +280,35 @@ def choose_target(run: Execution, scene: Scene, rules: Rules) -> SeenPart | None
 
 
 def choose_place(scene: Scene, target: SeenPart, rules: Rules) -> Position | None:
-    """The middle of the first place in the tray that no part is near; None when it is full."""
-    taken = [p.position_m for p in scene.parts if rules.place.holds(p.position_m, 0.05)]
-    for x, y in place_grid(rules):
-        if all(hypot(x - p[0], y - p[1]) > rules.slot_m * 0.9 for p in taken):
+    """The first place in the tray where the part touches no other, however it hangs at the cup.
+
+    A part set down on another one presses on it with all the arm's stiffness. None when the tray
+    is too full.
+    """
+    taken = [p for p in scene.parts if rules.place.holds(p.position_m, p.radius_m)]
+    for x, y in place_grid(rules, target.radius_m):
+        if all(
+            hypot(x - part.position_m[0], y - part.position_m[1])
+            >= target.radius_m + part.radius_m + rules.place_gap_m
+            for part in taken
+        ):
             return (x, y, target.position_m[2])
     return None
 
 
-def place_grid(rules: Rules) -> Sequence[tuple[float, float]]:
-    """Places from the middle outwards: the middle is where the arm is surest."""
+def place_grid(rules: Rules, radius_m: float) -> Sequence[tuple[float, float]]:
+    """Places from the middle outwards, where the arm is surest, as far as the walls allow."""
     (cx, cy), (width, depth) = rules.place.center_m, rules.place.inner_m
-    columns = _offsets(width, rules.slot_m)
-    rows = _offsets(depth, rules.slot_m)
+    columns = _offsets(width / 2 - radius_m, rules.place_pitch_m)
+    rows = _offsets(depth / 2 - radius_m, rules.place_pitch_m)
     grid = [(cx + dx, cy + dy) for dx in columns for dy in rows]
     return sorted(grid, key=lambda point: (round(hypot(point[0] - cx, point[1] - cy), 4), point))
 
 
-def _offsets(length_m: float, slot_m: float) -> list[float]:
-    count = max(1, int(length_m / slot_m))
-    first = -(count - 1) * slot_m / 2
-    return [first + index * slot_m for index in range(count)]
+def _offsets(reach_m: float, pitch_m: float) -> list[float]:
+    """Both ends, the middle, and evenly between; a part that hardly fits goes in the middle."""
+    steps = int(max(0.0, reach_m) / pitch_m)
+    return [0.0] if steps == 0 else [reach_m * i / steps for i in range(-steps, steps + 1)]
 
 
 def _is_placed(run: Execution, scene: Scene, rules: Rules) -> bool:

@@ -22,6 +22,7 @@ from runtime.shm import (
 NS_PER_MS = 1_000_000
 AT_HOME_RAD = 0.08
 POLICY_FRESH_NS = 500_000_000
+SIDE_MIN_M, RADIUS_MAX_M = 0.015, 0.08  # of a part's footprint, as perception measures it
 
 
 def view_of(
@@ -63,10 +64,17 @@ def _scene(scene: np.void | None, now_ns: int, fresh: Fresh) -> Scene | None:
         if int(scene["kind"][index]) != ObjectKind.PART or not np.isfinite(position).all():
             continue
         x, y, z = (float(value) for value in position)
-        parts.append(
-            SeenPart(int(scene["id"][index]), (x, y, z), float(scene["confidence"][index]))
-        )
+        confidence, radius_m = float(scene["confidence"][index]), _radius_m(scene["size"][index])
+        parts.append(SeenPart(int(scene["id"][index]), (x, y, z), confidence, radius_m))
     return Scene(int(scene["capture_ns"]), tuple(parts))
+
+
+def _radius_m(size_m: NDArray[np.float64]) -> float:
+    """Of the circle around a footprint. A side that was not measured is taken as the other one."""
+    sides = [float(side) for side in size_m[:2] if np.isfinite(side) and side > SIDE_MIN_M]
+    if not sides:
+        return RADIUS_MAX_M
+    return min(RADIUS_MAX_M, float(np.hypot(sides[0], sides[-1])) / 2)
 
 
 def _policy(policy: np.void | None, now_ns: int) -> PolicyReport | None:

@@ -1,7 +1,7 @@
 """From prediction errors to a verdict: smoothed surprise, two thresholds, and slow forgiveness.
 
-Pure: a monitor is a value, and each sample gives the next one. Too little history, or a gap in it,
-is `unknown`, which never approves anything.
+Pure: a monitor is a value, and each sample gives the next one. Too little history, or nothing to
+compare for a tenth of a second, is `unknown`, which never approves anything.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,9 @@ HISTORY_FOR_OPINION = 10
 # would surprise it without anything being wrong with the arm.
 SHORTEST_GAP_NS = STEP_NS - STEP_NS // 3
 LONGEST_GAP_NS = STEP_NS + STEP_NS // 3
+# A step that came late cannot be judged, and three more pass until the next one can. So long an
+# approval stands; without a comparison for longer than this nobody knows.
+APPROVAL_LASTS_NS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Monitor:
     seen: int = 0
     verdict: Verdict = Verdict.UNKNOWN
     calm_since_ns: int = 0
+    judged_ns: int = 0  # time of the last sample that a prediction was compared with
 
     @property
     def surprise(self) -> float:
@@ -67,8 +71,7 @@ def observe(
 ) -> Monitor:
     """Compare with what was predicted two steps ago, predict anew, judge."""
     if monitor.samples and not _follows(monitor.samples[-1], sample):
-        # The verdict outlives a gap: whatever was wrong has not been seen to be right.
-        monitor = Monitor(verdict=_after_gap(monitor.verdict), calm_since_ns=sample.created_ns)
+        monitor = _after_gap(monitor, sample.created_ns)
     if not monitor.samples:
         return replace(monitor, samples=(sample,))
     prediction = predict(model_input(monitor.samples[-1], sample))
@@ -82,7 +85,13 @@ def observe(
     error = np.where(np.isfinite(error), error, np.inf)
     before = np.zeros_like(error) if monitor.errors is None else monitor.errors
     smooth = np.clip((1 - SMOOTHING) * before + SMOOTHING * np.clip(error, -1e6, 1e6), -1e6, 1e6)
-    monitor = replace(monitor, predictions=kept, errors=smooth, seen=monitor.seen + 1)
+    monitor = replace(
+        monitor,
+        predictions=kept,
+        errors=smooth,
+        seen=monitor.seen + 1,
+        judged_ns=sample.created_ns,
+    )
     return _judge(monitor, sample.created_ns, calibration, rule)
 
 
@@ -116,7 +125,16 @@ def _follows(before: Sample, sample: Sample) -> bool:
     return before.joints == sample.joints and SHORTEST_GAP_NS <= gap_ns <= LONGEST_GAP_NS
 
 
-def _after_gap(verdict: Verdict) -> Verdict:
+def _after_gap(monitor: Monitor, now_ns: int) -> Monitor:
+    """Predictions do not reach over a gap. After a short one what was known still stands."""
+    if monitor.seen and 0 < now_ns - monitor.judged_ns <= APPROVAL_LASTS_NS:
+        return replace(monitor, samples=(), predictions=())
+    # Whatever was wrong before a long gap has not been seen to be right.
+    return Monitor(verdict=without_news(monitor.verdict), calm_since_ns=now_ns)
+
+
+def without_news(verdict: Verdict) -> Verdict:
+    """What an opinion is worth when nothing has been compared for long."""
     match verdict:
         case Verdict.RESTRICT | Verdict.VETO:
             return verdict

@@ -9,7 +9,7 @@ from records import Severity
 from runtime.daemon import Context, run_daemon
 from runtime.safety.features import sample_of
 from runtime.safety.model import SafetyModel, SafetyModelError, load_model
-from runtime.safety.monitor import Hysteresis, Monitor, observe
+from runtime.safety.monitor import Hysteresis, Monitor, observe, without_news
 from runtime.shm import Verdict
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class SafetyDaemon:
         epoch, created_ns = int(state["epoch"]), int(state["created_ns"])
         if now_ns - created_ns > STATE_STALE_NS:
             # Nothing new to judge: whatever was restricted stays so, the rest is not known.
-            self._monitor = Monitor(verdict=_without_news(self._monitor.verdict))
+            self._monitor = Monitor(verdict=without_news(self._monitor.verdict))
         elif not self._is_seen(created_ns):
             sample = sample_of(state, self._joints)
             self._monitor = observe(
@@ -81,10 +81,6 @@ def speed_of(verdict: Verdict, restrict_scale: float) -> float:
             return restrict_scale
         case Verdict.VETO:
             return 0.0
-
-
-def _without_news(verdict: Verdict) -> Verdict:
-    return verdict if verdict >= Verdict.RESTRICT else Verdict.UNKNOWN
 
 
 def build(context: Context) -> SafetyDaemon:

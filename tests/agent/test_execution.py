@@ -1,6 +1,7 @@
 """One task as a state machine: what it does with everything it can see."""
 
 from dataclasses import replace
+from math import hypot
 
 import pytest
 from hypothesis import event, given
@@ -28,7 +29,8 @@ RULES = Rules(
     pick=Area((0.47, -0.24), (0.30, 0.30)), place=Area((0.47, 0.24), (0.30, 0.30)), attempts_max=3
 )
 TASK = Task(7, "pick_place", TaskSource.API, created_wall_ns=0)
-PART = SeenPart(3, (0.45, -0.2, 0.04), 0.9)
+RADIUS_M = 0.04
+PART = SeenPart(3, (0.45, -0.2, 0.04), 0.9, RADIUS_M)
 IDLE = View(scene=None, policy=None, holding=False, may_move=True)
 
 
@@ -62,7 +64,7 @@ def verifying(now_ns: int = S) -> Execution:
 def test_a_task_observes_picks_places_retreats_verifies_and_is_done():
     run = verifying()
     assert run.place_m is not None
-    there = SeenPart(9, run.place_m, 0.8)
+    there = SeenPart(9, run.place_m, 0.8, RADIUS_M)
     done = advance(run, replace(IDLE, scene=seen(2 * S, there)), 2 * S, RULES)
     assert done.stage is Stage.DONE
     assert done.attempt == 1
@@ -75,7 +77,7 @@ def test_observe_ignores_a_picture_taken_before_it_began():
 
 def test_observe_takes_the_part_that_was_asked_for_and_no_other():
     task = replace(TASK, object_id=5)
-    other = SeenPart(5, (0.5, -0.3, 0.04), 0.6)
+    other = SeenPart(5, (0.5, -0.3, 0.04), 0.6, RADIUS_M)
     run = advance(begin(task, S), replace(IDLE, scene=seen(S, PART, other)), S, RULES)
     assert run.target == other
     run = advance(begin(task, S), replace(IDLE, scene=seen(S, PART)), S, RULES)
@@ -105,7 +107,7 @@ def test_observe_that_sees_nothing_in_time_fails_after_its_attempts():
 
 
 def test_pick_that_the_policy_gives_up_is_tried_again_with_another_part_first():
-    other = SeenPart(8, (0.5, -0.3, 0.04), 0.7)
+    other = SeenPart(8, (0.5, -0.3, 0.04), 0.7, RADIUS_M)
     run = advance(
         picking(), replace(IDLE, policy=report(failed=True, reason="grasp_missed")), S, RULES
     )
@@ -136,7 +138,7 @@ def test_place_without_a_part_in_the_tray_afterwards_is_no_success():
 
 def test_verify_does_not_count_a_part_that_is_still_in_the_gripper():
     run = verifying()
-    there = SeenPart(9, run.place_m, 0.8)
+    there = SeenPart(9, run.place_m, 0.8, RADIUS_M)
     view = replace(IDLE, scene=seen(2 * S, there), holding=True)
     assert advance(run, view, 2 * S, RULES).stage is Stage.VERIFY
 
@@ -163,29 +165,46 @@ def test_a_task_moved_by_the_fallback_says_so():
     assert advance(picking(), replace(IDLE, fallback=True), S, RULES).fallback
 
 
-def test_places_in_the_tray_do_not_overlap_and_lie_inside():
-    grid = place_grid(RULES)
-    assert len(grid) == 16
-    assert all(RULES.place.holds((x, y, 0.0), -RULES.slot_m / 2 + 1e-9) for x, y in grid)
-    near = [
-        (a, b)
-        for i, a in enumerate(grid)
-        for b in grid[:i]
-        if (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 < (RULES.slot_m - 1e-9) ** 2
-    ]
-    assert near == []
+def tray_parts() -> st.SearchStrategy[list[SeenPart]]:
+    side = st.floats(-0.15, 0.15)
+    place = st.tuples(side.map(lambda x: 0.47 + x), side.map(lambda y: 0.24 + y), st.just(0.04))
+    part = st.builds(SeenPart, st.just(20), place, st.just(0.9), st.floats(0.02, 0.08))
+    return st.lists(part, max_size=6)
+
+
+@given(tray_parts(), st.floats(0.02, 0.08))
+def test_a_part_is_placed_inside_the_tray_and_touches_no_other(parts: list[SeenPart], radius_m):
+    place = choose_place(seen(S, *parts), replace(PART, radius_m=radius_m), RULES)
+    if place is None:
+        assert parts
+        return
+    assert RULES.place.holds(place, 1e-9 - radius_m)
+    for other in parts:
+        apart_m = hypot(place[0] - other.position_m[0], place[1] - other.position_m[1])
+        assert apart_m > radius_m + other.radius_m
+
+
+def test_an_empty_tray_is_filled_from_the_middle_with_large_parts():
+    large, lying = replace(PART, radius_m=0.055), []
+    for count in range(4):
+        place = choose_place(seen(S, *lying), large, RULES)
+        assert place is not None, f"no place beside {count} parts"
+        lying.append(replace(large, position_m=place))
+    assert lying[0].position_m[:2] == pytest.approx((0.47, 0.24))
 
 
 def test_a_full_tray_leaves_no_place():
-    parts = [SeenPart(i, (x, y, 0.02), 0.9) for i, (x, y) in enumerate(place_grid(RULES))]
+    places = place_grid(RULES, RADIUS_M)
+    parts = [SeenPart(i, (x, y, 0.02), 0.9, RADIUS_M) for i, (x, y) in enumerate(places)]
     assert choose_place(seen(S, *parts), PART, RULES) is None
-    assert choose_place(seen(S, *parts[1:]), PART, RULES) is not None
+    assert choose_place(seen(S), PART, RULES) is not None
 
 
 PARTS = [
     PART,
-    SeenPart(4, (0.5, -0.3, 0.04), 0.4),
-    *(SeenPart(10 + i, (x, y, 0.04), 0.9) for i, (x, y) in enumerate(place_grid(RULES)[:2])),
+    SeenPart(4, (0.5, -0.3, 0.04), 0.4, RADIUS_M),
+    SeenPart(10, (0.47, 0.24, 0.04), 0.9, RADIUS_M),
+    SeenPart(11, (0.40, 0.16, 0.04), 0.9, RADIUS_M),
 ]
 SIGHTS = st.none() | st.lists(st.sampled_from(PARTS), max_size=3, unique=True).map(tuple)
 REPORTS = st.none() | st.builds(

@@ -104,6 +104,26 @@ def test_gap_ends_an_approval():
     assert observe(calm, sample(1000), silent, CALIBRATION, RULE).verdict is Verdict.UNKNOWN
 
 
+def test_one_late_step_takes_no_approval_back():
+    calm = run([0.0] * 40)[-1]
+    for monitor in run([0.0] * 10, calm, 42):
+        assert monitor.verdict is Verdict.OK
+
+
+def test_steps_of_which_none_can_be_judged_end_an_approval():
+    monitor = run([0.0] * 40)[-1]
+    for index in range(42, 60, 2):
+        monitor = observe(monitor, sample(index), silent, CALIBRATION, RULE)
+    assert monitor.verdict is Verdict.UNKNOWN
+
+
+def test_what_surprised_before_a_late_step_is_remembered_after_it():
+    upset = run([20.0] * 6, run([0.0] * 40)[-1], 40)[-1]
+    late = observe(upset, sample(48, 20.0), silent, CALIBRATION, RULE)
+    assert late.surprise == upset.surprise
+    assert run([20.0] * 6, late, 49)[-1].surprise > upset.surprise
+
+
 def test_time_that_stands_still_or_goes_back_is_a_gap():
     calm = run([0.0] * 40)[-1]
     assert observe(calm, sample(3), silent, CALIBRATION, RULE).verdict is Verdict.UNKNOWN
