@@ -48,7 +48,6 @@ def test_an_armed_arm_follows_its_policy(armed: LockstepRobot) -> None:
         ({"epoch": 7}, Reject.OLD_EPOCH),
         ({"created_ns": 1}, Reject.EXPIRED),
         ({"created_ns": 2**62}, Reject.FUTURE),
-        ({"seq": 1}, Reject.OUT_OF_ORDER),
         ({"source": Source.FALLBACK}, Reject.INVALID),
         ({"q": np.full(8, 1e6)}, Reject.INVALID),
     ],
@@ -65,6 +64,31 @@ def test_a_command_that_must_not_be_followed_is_counted_and_moves_nothing(
     assert refused(armed, reason) - before == 5
     assert armed.state["exec_state"] != ExecState.EXECUTING
     assert np.abs(armed.state["q_cmd"] - at).max() < 1e-9
+
+
+def test_a_number_below_the_last_is_refused_while_that_command_lives(
+    armed: LockstepRobot,
+) -> None:
+    before = refused(armed, Reject.OUT_OF_ORDER)
+    for _ in range(5):
+        armed.command(seq=1)
+        armed.run(1)
+    assert refused(armed, Reject.OUT_OF_ORDER) > before
+    assert armed.state["exec_state"] == ExecState.EXECUTING
+
+
+def test_a_scribbled_number_locks_its_source_out_for_20_ms_and_no_longer(
+    armed: LockstepRobot,
+) -> None:
+    armed.command(seq=2**64 - 1)
+    armed.run(1)
+    before = refused(armed, Reject.OUT_OF_ORDER)
+    commands = armed.policy.commands
+    commands.write(armed.shm.reader("command.policy").latest(), seq=1)  # its writer counts on
+    armed.run(60)
+    assert refused(armed, Reject.OUT_OF_ORDER) > before
+    assert armed.state["exec_state"] == ExecState.EXECUTING
+    assert armed.state["source"] == Source.POLICY
 
 
 def test_without_commands_the_arm_brakes_then_holds_and_needs_a_rearm(

@@ -44,8 +44,9 @@ pub struct Gate {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     source: Source,
-    /// Sequence number of the last accepted command.
+    /// Sequence number and creation of the last accepted command.
     accepted_seq: u64,
+    accepted_created_ns: i64,
     /// Of the last that was judged, so that each message is judged once.
     judged_seq: u64,
     judged_created_ns: i64,
@@ -75,7 +76,14 @@ impl Gate {
         for (to, from) in limits.iter_mut().zip(joints) {
             *to = *from;
         }
-        let slot = |source| Slot { source, accepted_seq: 0, judged_seq: 0, judged_created_ns: 0, command: None };
+        let slot = |source| Slot {
+            source,
+            accepted_seq: 0,
+            accepted_created_ns: i64::MIN,
+            judged_seq: 0,
+            judged_created_ns: 0,
+            command: None,
+        };
         Self {
             n: joints.len().min(J),
             expiry_ns: millis(rules.expiry_ms),
@@ -113,6 +121,7 @@ impl Gate {
             match verdict {
                 Ok(accepted) => {
                     slot.accepted_seq = message.seq;
+                    slot.accepted_created_ns = message.created_ns;
                     slot.command = Some(accepted);
                 }
                 Err(reject) => {
@@ -141,7 +150,7 @@ impl Gate {
         if m.epoch != moment.epoch || m.epoch == 0 {
             return Err(Reject::OldEpoch);
         }
-        if m.seq <= slot.accepted_seq {
+        if m.seq == 0 || (self.counts(slot, moment.now_ns) && m.seq <= slot.accepted_seq) {
             return Err(Reject::OutOfOrder);
         }
         if m.created_ns > moment.now_ns.saturating_add(self.future_ns) {
@@ -153,6 +162,9 @@ impl Gate {
         if m.created_ns < 0 || moment.now_ns > expires_ns {
             return Err(Reject::Expired);
         }
+        if m.created_ns < slot.accepted_created_ns {
+            return Err(Reject::OutOfOrder);
+        }
         self.judge_values(m, moment)?;
         Ok(Accepted {
             source: slot.source,
@@ -163,6 +175,12 @@ impl Gate {
             valid_ns: m.created_ns.saturating_add(LEAD_NS),
             expires_ns,
         })
+    }
+
+    /// Whether the last accepted number bounds the next one: only while its command could still be followed. Afterwards
+    /// whatever is fresh was made later anyway, and a scribbled number locks nobody out for longer than a command lives.
+    fn counts(&self, slot: &Slot, now_ns: i64) -> bool {
+        now_ns <= slot.accepted_created_ns.saturating_add(self.expiry_ns)
     }
 
     fn judge_values(&self, m: &MotionCommand, moment: &Moment) -> Result<(), Reject> {

@@ -110,6 +110,26 @@ fn replayed_message_moves_nothing() {
 }
 
 #[test]
+fn order_goes_by_creation_where_the_number_says_otherwise() {
+    let mut gate = gate();
+    offer(&mut gate, &good(5, NOW), NOW, BOTH, true);
+    offer(&mut gate, &good(6, NOW - 5 * MS), NOW + MS, BOTH, true);
+    assert_eq!(gate.rejected()[usize::from(Reject::OutOfOrder.raw())], 1);
+    assert_eq!(gate.choose(NOW + MS, BOTH).unwrap().valid_ns, NOW + 10 * MS);
+}
+
+#[test]
+fn highest_number_locks_its_source_out_no_longer_than_a_command_lives() {
+    let mut gate = gate();
+    offer(&mut gate, &good(u64::MAX, NOW), NOW, BOTH, true);
+    let last_ns = NOW + rules().expiry_ms as i64 * MS;
+    offer(&mut gate, &good(7, last_ns), last_ns, BOTH, true);
+    assert_eq!(gate.rejected()[usize::from(Reject::OutOfOrder.raw())], 1);
+    offer(&mut gate, &good(8, last_ns + 1), last_ns + 1, BOTH, true);
+    assert_eq!(gate.choose(last_ns + 1, BOTH).unwrap().valid_ns, last_ns + 1 + 10 * MS);
+}
+
+#[test]
 fn source_that_lost_its_permission_is_not_chosen() {
     let mut gate = gate();
     offer(&mut gate, &good(1, NOW), NOW, BOTH, true);
@@ -140,7 +160,7 @@ fn any_message() -> impl Strategy<Value = (MotionCommand, i64)> {
 fn follows_nothing_bad(messages: &[(MotionCommand, i64)], used: &Command) -> Result<(), TestCaseError> {
     let truth = rules();
     let mut gate = Gate::new(used, &panda().limits.joints);
-    let mut last_followed = 0;
+    let (mut last_seq, mut last_created_ns) = (0, i64::MIN);
     let mut now_ns = NOW;
     for (message, _) in messages {
         now_ns += MS;
@@ -153,10 +173,13 @@ fn follows_nothing_bad(messages: &[(MotionCommand, i64)], used: &Command) -> Res
         prop_assert!(finite, "followed what is no number");
         prop_assert!(now_ns - created_ns <= truth.expiry_ms as i64 * MS, "followed something old");
         prop_assert!(created_ns <= now_ns + truth.future_ms as i64 * MS, "followed something from the future");
-        if !refused && message.created_ns == created_ns && message.seq != last_followed {
-            prop_assert!(message.seq > last_followed && message.epoch == EPOCH, "followed something out of order");
-            last_followed = message.seq;
+        prop_assert!(created_ns >= last_created_ns, "followed something made earlier");
+        if !refused && message.created_ns == created_ns && message.seq != last_seq {
+            let counts = now_ns - last_created_ns.max(0) <= truth.expiry_ms as i64 * MS;
+            prop_assert!(message.epoch == EPOCH && (message.seq > last_seq || !counts), "followed something out of order");
+            last_seq = message.seq;
         }
+        last_created_ns = created_ns;
     }
     Ok(())
 }
@@ -167,6 +190,22 @@ proptest! {
     #[test]
     fn gate_never_follows_what_is_stale_torn_or_out_of_order(messages in prop::collection::vec(any_message(), 1..20)) {
         follows_nothing_bad(&messages, &rules())?;
+    }
+
+    #[test]
+    fn nothing_in_a_slot_locks_its_source_out(messages in prop::collection::vec(any_message(), 1..20), seq in 1..=u64::MAX) {
+        let mut gate = gate();
+        let mut now_ns = NOW;
+        for (message, _) in &messages {
+            now_ns += MS;
+            offer(&mut gate, message, now_ns, BOTH, false);
+        }
+        // As long as the longest command can live: one from the future.
+        now_ns += (rules().expiry_ms + rules().future_ms) as i64 * MS + 1;
+        let before: u64 = gate.rejected().iter().sum();
+        offer(&mut gate, &good(seq, now_ns), now_ns, BOTH, false);
+        prop_assert_eq!(gate.rejected().iter().sum::<u64>(), before);
+        prop_assert_eq!(gate.choose(now_ns, BOTH).map(|c| c.valid_ns), Some(now_ns + 10 * MS));
     }
 }
 

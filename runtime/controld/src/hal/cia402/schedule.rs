@@ -1,4 +1,6 @@
 //! Whether one cycle's frames fit the wire, counted bit by bit with the worst stuffing there can be.
+//!
+//! `bedplate config check` counts the same way (conf/canbus.py); tests/conf/test_bus_schedule.py holds the two together.
 
 use std::fmt;
 
