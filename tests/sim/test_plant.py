@@ -125,6 +125,22 @@ def test_late_wake_up_is_made_up_for_and_a_long_one_is_given_up(rig: Rig) -> Non
     assert rig.plant.tick == ticks + 11 + CATCH_UP_STEPS
 
 
+def test_made_up_steps_follow_what_was_commanded_then(config: Config, tmp_path: Path) -> None:
+    """The control process went on while the plant was late; that must not kick the arm."""
+
+    def joint_after(late_ms: int, folder: str) -> tuple[float, float]:
+        rig = Rig(make_context(config, tmp_path / folder))
+        rig.run(600)
+        for _ in range(late_ms):
+            rig.core.cycle(rig.clock.advance(MS))  # type: ignore[attr-defined]
+        rig.run(9 - late_ms)
+        return float(rig.plant.scene.q[0]), float(rig.plant.scene.qd[0])
+
+    (q, qd), (q_late, qd_late) = joint_after(0, "on_time"), joint_after(8, "late")
+    assert q_late == pytest.approx(q, abs=2e-5)
+    assert qd_late == pytest.approx(qd, abs=5e-3)
+
+
 def test_motors_warm_up_with_torque_and_battery_drains(rig: Rig) -> None:
     first, last = (rig.run(500)[-1] for _ in range(2))
     n = rig.plant.scene.joints
