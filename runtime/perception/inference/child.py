@@ -5,10 +5,13 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from runtime.perception.inference.background import BackgroundSession
 from runtime.perception.inference.card import CardError
 from runtime.perception.inference.port import BackendEngine, DeviceLostError, Session, Tensors
 
-POLL_S = 0.0005  # while something runs elsewhere (a GPU, another machine)
+POLL_S = 0.0005  # while something runs elsewhere (a GPU, another machine, a thread)
+URGENT_PRIORITY = 1  # up to this one a network runs in the loop's own thread
+NICE_STEP = 3
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,20 @@ def load_all(spec: ChildSpec) -> tuple[dict[str, Session], list[BackendEngine]]:
     return sessions, list(engines.values())
 
 
+def _give_way(spec: ChildSpec, sessions: dict[str, Session]) -> dict[str, Session]:
+    """The large networks on a CPU, made to run behind the urgent ones."""
+    return {
+        row.network: BackgroundSession(sessions[row.network], NICE_STEP * row.priority)
+        for row in spec.networks
+        if row.backend == "onnxruntime" and row.priority > URGENT_PRIORITY
+    }
+
+
 def serve(pipe: Connection, spec: ChildSpec) -> None:
     """Main of the child. Ends when the pipe does; a lost device ends it with an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     sessions, engines = load_all(spec)
+    sessions |= _give_way(spec, sessions)
     pipe.send(None)  # ready
     order = {row.network: row.priority for row in spec.networks}
     try:
