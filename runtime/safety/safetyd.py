@@ -10,7 +10,7 @@ from runtime.daemon import Context, run_daemon
 from runtime.safety.features import sample_of
 from runtime.safety.model import SafetyModel, SafetyModelError, load_model
 from runtime.safety.monitor import Hysteresis, Monitor, observe, without_news
-from runtime.shm import Verdict
+from runtime.shm import ExecState, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class SafetyDaemon:
 
     def step(self, now_ns: int) -> None:
         state = self._state.latest()
-        if self._model is None or state is None:
+        if self._model is None or state is None or int(state["exec_state"]) == ExecState.STARTING:
+            # Before the first sensors there is no arm to be surprised by.
             self._publish(Verdict.UNKNOWN, 0, now_ns)
             return
         epoch, created_ns = int(state["epoch"]), int(state["created_ns"])
