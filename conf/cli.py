@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
@@ -213,14 +213,31 @@ def _print_result(result: dict[str, Any]) -> None:
     print(f"{pair:<28} fits   {hash_start}   {result['tightened']} safety settings tightened")
 
 
+Boards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hardware",
+        help="Board of a side that names none; given twice: the left side's, the right side's.",
+    ),
+]
+
+
 @app.command()
 def diff(
     left: Annotated[str, typer.Argument(help="facility, or facility@hardware.")],
-    right: Annotated[str, typer.Argument(help="The same, for the other side.")],
+    right: Annotated[
+        str, typer.Argument(help="The same, for the other side; without it, the left facility.")
+    ] = "",
+    hardware: Boards = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what differs between two configurations: `osaka gdansk`, `osaka@jetson_thor osaka`."""
-    sides = [_side(text) for text in (left, right)]
+    """Print what differs between two configurations, with the file and line of each value.
+
+    Two facilities: `osaka gdansk`, on one board: `osaka gdansk --hardware jetson_thor`.
+    Two boards: `osaka --hardware sim_x86 --hardware jetson_thor`, or
+    `osaka@sim_x86 osaka@jetson_thor`.
+    """
+    sides = [_side(*pair) for pair in _pairs(left, right, hardware or [])]
     tables = [{path: (value, origin) for path, value, origin in _rows(side)} for side in sides]
     absent = (None, "absent")
     changed = [
@@ -236,9 +253,34 @@ def diff(
     print(f"{len(changed)} values differ")
 
 
-def _side(text: str) -> Composed:
-    facility, _, hardware = text.replace("×", "@").partition("@")
-    return _compose(hardware or None, facility, None, None, None)
+def _pairs(left: str, right: str, boards: list[str]) -> list[tuple[str, str | None]]:
+    """Facility and board of each side, or a refusal to compare a thing with itself."""
+    (left_site, left_board), (right_site, right_board) = _named(left), _named(right)
+    own = [left_board, right_board]
+    if len(boards) > 2 or (boards and all(own)) or (len(boards) == 2 and any(own)):
+        _refuse_diff("more boards than sides", "name each side's board once, by @ or --hardware")
+    given = [*boards, *boards] if len(boards) == 1 else boards or ["", ""]
+    pairs = [
+        (left_site, left_board or given[0] or None),
+        (right_site or left_site, right_board or given[1] or None),
+    ]
+    if not right and pairs[0] == pairs[1]:
+        _refuse_diff("one side only", f"bedplate config diff {left} --hardware A --hardware B")
+    return pairs
+
+
+def _named(text: str) -> tuple[str, str]:
+    facility, _, board = text.replace("×", "@").partition("@")
+    return facility, board
+
+
+def _refuse_diff(problem: str, suggestion: str) -> NoReturn:
+    print(f"config diff: {problem}\n  try  {suggestion}", file=sys.stderr)
+    raise typer.Exit(REFUSED)
+
+
+def _side(facility: str, hardware: str | None) -> Composed:
+    return _compose(hardware, facility, None, None, None)
 
 
 @app.command()

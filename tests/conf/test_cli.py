@@ -119,6 +119,56 @@ def test_diff_of_boards():
     assert "hardware.compute.fp16_tflops" in {row["path"] for row in json.loads(result.output)}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["osaka", "--hardware", "sim_x86", "--hardware", "jetson_thor"],
+        ["osaka", "osaka", "--hardware", "sim_x86", "--hardware", "jetson_thor"],
+        ["osaka@sim_x86", "--hardware", "jetson_thor"],
+        ["osaka@sim_x86", "osaka", "--hardware", "jetson_thor"],
+    ],
+)
+def test_diff_of_one_facility_on_two_boards(arguments):
+    result = bedplate("config", "diff", *arguments)
+    assert result.exit_code == 0, result.output
+    text = result.output
+    assert "hardware.name\n  sim_x86" in text
+    assert "conf/hardware/sim_x86.yaml:" in text
+    assert "conf/hardware/jetson_thor.yaml:" in text
+    assert "facility." not in text
+
+
+def test_diff_of_two_facilities_on_one_board():
+    result = bedplate("config", "diff", "osaka", "gdansk", "--hardware", "jetson_thor", "--json")
+    assert result.exit_code == 0
+    paths = {row["path"] for row in json.loads(result.output)}
+    assert "facility.name" in paths
+    assert "hardware.name" not in paths
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["osaka"], "one side only"),
+        (["osaka", "--hardware", "sim_x86"], "one side only"),
+        (["osaka@sim_x86", "--hardware", "sim_x86"], "one side only"),
+        (["osaka@sim_x86", "osaka@jetson_thor", "--hardware", "sim_x86"], "more boards"),
+        (["osaka", "gdansk", *["--hardware", "sim_x86"] * 3], "more boards"),
+        (["osaka", "--hardware", "sim_x86", "--hardware", "jetson_tor"], "jetson_thor"),
+    ],
+)
+def test_diff_that_compares_nothing_is_refused(arguments, said):
+    result = bedplate("config", "diff", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_help_of_diff_shows_both_ways_to_compare_boards():
+    text = bedplate("config", "diff", "--help").output
+    assert "--hardware sim_x86 --hardware" in " ".join(text.split())
+    assert "osaka@sim_x86 osaka@jetson_thor" in " ".join(text.split())
+
+
 def test_schema_is_a_json_schema():
     data = json.loads(bedplate("config", "schema").output)
     assert data["title"] == "Bedplate configuration"
