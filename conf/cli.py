@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from conf.control import write_control
 from conf.document import REFERENCE_FILE, SCHEMA_FILE, reference_text, schema_text
+from conf.editor import EDITOR_DIR, editor_texts
 from conf.load import Composed, compose, options_of
 from conf.mistake import ConfigError
 from conf.plain import as_table, dotted, leaves, shown
@@ -286,7 +287,8 @@ def _side(facility: str, hardware: str | None) -> Composed:
 @app.command()
 def schema(
     write: Annotated[
-        bool, typer.Option("--write", help="Write conf/schema.json and docs/config.md.")
+        bool,
+        typer.Option("--write", help="Write conf/schema.json, conf/editor/ and docs/config.md."),
     ] = False,
 ) -> None:
     """Print the JSON Schema of all settings, or write it and the reference page."""
@@ -296,7 +298,10 @@ def schema(
     SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
     REFERENCE_FILE.parent.mkdir(parents=True, exist_ok=True)
     REFERENCE_FILE.write_text(reference_text(), encoding="utf-8")
-    print(f"wrote {SCHEMA_FILE.name} and {REFERENCE_FILE.name}")
+    for file, text in editor_texts().items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    print(f"wrote {SCHEMA_FILE.name}, {EDITOR_DIR.name}/ and {REFERENCE_FILE.name}")
 
 
 @app.command("compile")

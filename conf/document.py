@@ -31,7 +31,9 @@ modes, telemetry, alerts, updates, then the facility, a scenario, and the robot'
 column **overlay may move** says which way the last three, and the command line, may move a safety
 setting.
 
-An editor with a YAML language server completes these files if it is given `conf/schema.json`.
+An editor with a YAML language server completes and checks these files: each names its schema in a
+comment, `conf/schema.json` or, for a file of a group, its part in `conf/editor/`. A new file needs
+that line too (a test says which).
 """
 
 
