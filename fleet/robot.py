@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from conf.schema.alerts import Alerts
-from fleet.alerts import Alert, AlertState, evaluate, firing
+from fleet.alerts import Alert, AlertState, Phase, evaluate, firing
 from fleet.signals import signals
+from fleet.store.memory import Memory
 
 TRAIL_POINTS = 160  # forty seconds of the tool's way
 MISSES_WINDOW_NS = 60_000_000_000
@@ -111,6 +112,21 @@ class Robot:
             silent = Alerts(name=rules.name, rules=known)
             self.alerts = {**self.alerts, **evaluate(silent, values, self.alerts, now_ns)}
         return firing(rules, self.alerts)
+
+    def restore(self, memory: Memory, rules: Alerts) -> list[Alert]:
+        """Goes on where a fleet process before this one ended, with the rules there are now."""
+        kept = memory.states.items()
+        self.alerts = {rule: state for rule, state in kept if rule in rules.rules}
+        self.first_ns = memory.silent_ns
+        return firing(rules, self.alerts)
+
+    def memory(self, now_ns: int) -> Memory:
+        """What must outlive this process. Of a robot that is heard, nothing about silence."""
+        kept = self.alerts.items()
+        lasting = {rule: state for rule, state in kept if state.phase is not Phase.INACTIVE}
+        heard_ns = self.first_ns if self.live_ns is None else self.live_ns
+        silent_ns = None if self.freshness(now_ns) is Freshness.LIVE else heard_ns
+        return Memory(self.robot_id, self.site, lasting, silent_ns)
 
     def _earlier(self, now_ns: int) -> tuple[float, int] | None:
         if not self._misses:

@@ -16,6 +16,7 @@ from fleet.page.view import View, robot_view
 from fleet.robot import Robot
 from fleet.settings import FleetSettings, RobotEntry
 from fleet.store.books import Books, Outcome
+from fleet.store.memory import AlertBook, Memory, Moment
 from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
 from runtime.telemetry.line import plain_names
 from runtime.topics import TopicName, parse
@@ -53,8 +54,11 @@ class Watch:
         self._store = store
         self._books = books
         self._clock = clock
+        self._alert_book = AlertBook(books)
+        self._saved: dict[str, Memory] = {}
         for entry in settings.robots:
             self._board(entry.site, entry.robot_id)
+        self._remember()
 
     def receive(self, _client: Client, message: MQTTMessage) -> None:
         where = parse(message.topic)
@@ -82,6 +86,8 @@ class Watch:
                     await self._refresh(board, slow=ticks % SLOW_TICKS == 0)
                 except Exception:  # one robot's page must not end the others'
                     log.exception("page of %s could not be made", board.robot.robot_id)
+            if ticks % SLOW_TICKS == 0:
+                await self._save_alerts()
             ticks += 1
             await asyncio.sleep(TICK_S)
 
@@ -138,6 +144,31 @@ class Watch:
         for alert in board.alerts:
             if alert.key not in before:
                 log.warning("%s: %s (%s)", board.robot.robot_id, alert.name, alert.summary)
+
+    def _remember(self) -> None:
+        """Alerts that fired and clocks that ran when the process before this one ended."""
+        for memory in self._alert_book.load(self._moment()):
+            board = self._board(memory.site, memory.robot_id)
+            if board is not None:
+                board.alerts = board.robot.restore(memory, self._settings.alerts)
+                self._saved[memory.robot_id] = memory
+
+    async def _save_alerts(self) -> None:
+        """What changed since it was last written; what cannot be written is tried again."""
+        moment = self._moment()
+        memories = [board.robot.memory(moment.now_ns) for board in self.boards.values()]
+        changed = [one for one in memories if not one.is_as(self._saved.get(one.robot_id))]
+        if not changed:
+            return
+        try:
+            await asyncio.to_thread(self._alert_book.save, changed, moment)
+        except StoreUnavailableError as error:
+            log.warning("alerts would not outlive a restart just now: %s", error)
+            return
+        self._saved.update({one.robot_id: one for one in changed})
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now_ns(), self._clock.wall_ns())
 
     async def _look_at_events(self, board: Board) -> None:
         try:

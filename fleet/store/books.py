@@ -127,7 +127,7 @@ class Books:
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Idempotent: a frame that comes twice changes nothing."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for item in settlements:
                 key = (item.robot_id, item.epoch)
                 late = item.replayed.minus(_stored_near(connection, key, item.replayed))
@@ -147,7 +147,7 @@ class Books:
             "counters": orjson.dumps(counters).decode(),
             "at_ns": at_ns,
         }
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             same = sql.and_(ACCOUNT.c.robot == robot_id, ACCOUNT.c.epoch == epoch)
             newer = sql.and_(same, ACCOUNT.c.head <= head)
             if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
@@ -158,7 +158,7 @@ class Books:
 
     def set_aside(self, topic: str, reason: str, payload: bytes, at_ns: int) -> None:
         """Keeps the newest of what could not be understood, cut to a size one can look at."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 sql.insert(POISON).values(
                     at_ns=at_ns,
@@ -173,28 +173,28 @@ class Books:
 
     def poison(self, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
-        return [_plain(row) for row in self._read(query)]
+        return [_plain(row) for row in self.read(query)]
 
     def refused(self, robot_id: str, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(REFUSED).where(REFUSED.c.robot == robot_id).limit(limit)
-        return [_plain(row) for row in self._read(query)]
+        return [_plain(row) for row in self.read(query)]
 
     def provenance(self, robot_id: str) -> list[dict[str, Any]]:
         """Which configuration the numbers came from."""
         query = sql.select(PROVENANCE).where(PROVENANCE.c.robot == robot_id)
-        return [_plain(row) for row in self._read(query)]
+        return [_plain(row) for row in self.read(query)]
 
     def accounts(self, robot_id: str | None = None) -> list[Account]:
         query = sql.select(ACCOUNT).order_by(ACCOUNT.c.robot, ACCOUNT.c.at_ns)
         if robot_id is not None:
             query = query.where(ACCOUNT.c.robot == robot_id)
-        return [self._account(row) for row in self._read(query)]
+        return [self._account(row) for row in self.read(query)]
 
     def settled(self, robot_id: str, epoch: int, outcome: Outcome) -> SeqSet:
         query = sql.select(SETTLED.c.first, SETTLED.c.last).where(
             SETTLED.c.robot == robot_id, SETTLED.c.epoch == epoch, SETTLED.c.outcome == outcome
         )
-        return SeqSet((row.first, row.last) for row in self._read(query))
+        return SeqSet((row.first, row.last) for row in self.read(query))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -223,14 +223,14 @@ class Books:
             at_ns=row.at_ns,
         )
 
-    def _read(self, query: Any) -> Sequence[Any]:
+    def read(self, query: Any) -> Sequence[Any]:
         try:
             with self._reader.connect() as connection:
                 return connection.execute(query).all()
         except SQLAlchemyError as error:
             raise StoreUnavailableError(f"the books cannot be read ({error})") from error
 
-    def _transaction(self) -> "_Transaction":
+    def transaction(self) -> "_Transaction":
         return _Transaction(self._engine)
 
 
