@@ -5,6 +5,8 @@ import importlib.util
 import pytest
 
 from conf.load import compose, options_of
+from runtime.planning.plannerd import PlannerDaemon
+from runtime.policy.policyd import PolicyDaemon
 from runtime.processes import (
     LISTENERS,
     PROCESSES,
@@ -48,6 +50,14 @@ def test_the_robots_table_holds_the_robots_processes_only():
         "agentd",
         "telemetryd",
     }
+
+
+@pytest.mark.parametrize("facility", options_of("facility"))
+def test_who_commands_motion_is_stepped_as_often_as_the_profile_says(facility):
+    """The life of a command is checked against that rate, so it must be the real one."""
+    rate_hz = compose(facility=facility).config.policy.rate_hz
+    assert {find_process(name).rate_hz for name in ("policyd", "plannerd")} == {rate_hz}
+    assert {PolicyDaemon.rate_hz, PlannerDaemon.rate_hz} == {rate_hz}
 
 
 def test_only_what_tier_1_waits_for_wants_real_time_on_the_robot():

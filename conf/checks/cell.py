@@ -150,7 +150,10 @@ def check_cameras(config: Config) -> Iterator[Mistake]:
 
 
 def check_rates(config: Config) -> Iterator[Mistake]:
-    """Perception is no faster than its camera; a command outlives the wait for the next."""
+    """Perception is no faster than its camera; a command outlives the wait for the next.
+
+    Commands come at the policy's rate in every mode; a mode may only slow what is decided.
+    """
     camera = config.hardware.cameras.streams.get("cell")
     for name, level in config.perception.levels.items():
         if camera is not None and level.rate_hz > camera.rate_hz:
@@ -170,3 +173,12 @@ def check_rates(config: Config) -> Iterator[Mistake]:
             "the arm would brake between any two commands",
             "policy.rate_hz: 100",
         )
+    for name, mode in config.modes.table.items():
+        if mode.behaviour.policy_rate_hz > config.policy.rate_hz:
+            yield unplaced(
+                f"modes.table.{name}.behaviour.policy_rate_hz",
+                f"{mode.behaviour.policy_rate_hz}",
+                f"at most {config.policy.rate_hz:g}, policy.rate_hz",
+                "what is decided between two commands reaches nobody",
+                f"policy_rate_hz: {config.policy.rate_hz:g}",
+            )

@@ -72,7 +72,13 @@ class Behaviour(SafetyModel):
     new_skills: bool = setting("accept skills that are not in the cache", safe=Safe.LOWER)
     complex_tasks: ComplexTasks = setting("tasks of several steps", safe=Safe.FIXED)
     policy_source: PolicySource = setting("who may command motion", safe=Safe.FIXED)
-    policy_rate_hz: int = setting("motion commands a second", safe=Safe.FIXED, ge=1, le=1000)
+    policy_rate_hz: int = setting(
+        "decisions of the policy a second; between two it plays on what is decided, and motion "
+        "commands come at policy.rate_hz in every mode",
+        safe=Safe.FIXED,
+        ge=1,
+        le=1000,
+    )
     perception_rate_hz: int = setting(
         "rate of level 1, or of stereo", safe=Safe.FIXED, ge=1, le=240
     )

@@ -68,7 +68,12 @@ class Skills(Model):
 class Policy(Model):
     name: Key = setting("name of the policy, as its file")
     skill: Key = setting("skill that runs when a task names none", default="pick_place")
-    rate_hz: float = setting("motion commands a second", default=100.0, gt=0, le=1000)
+    rate_hz: float = setting(
+        "motion commands a second, of the policy and of the fallback, in every mode",
+        default=100.0,
+        gt=0,
+        le=1000,
+    )
     primary: Network = setting("the policy that drives")
     backup: Network = setting("a second policy kept warm")
     chunk_steps: int = setting("longest action chunk accepted", default=16, ge=1, le=256)

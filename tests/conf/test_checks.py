@@ -223,6 +223,22 @@ def test_settings_that_contradict_each_other(composed, path, value, problem):
     assert any(problem in found for found in problems(composed, **{path: value}))
 
 
+@pytest.mark.parametrize(("expiry_ms", "fits"), [(14, False), (15, True), (20, True)])
+def test_command_must_live_for_one_and_a_half_periods(composed, expiry_ms, fits):
+    found = problems(composed, robot__safety__command__expiry_ms=expiry_ms)
+    assert (found == {}) == fits
+    assert fits or found == {
+        "robot.safety.command.expiry_ms": "14 ms with a command every 10 ms",
+    }
+
+
+def test_mode_that_decides_more_often_than_it_commands_is_a_problem(composed):
+    nominal = composed.config.modes.table["nominal"].behaviour
+    assert nominal.policy_rate_hz == composed.config.policy.rate_hz
+    found = problems(composed, modes__table__nominal__behaviour__policy_rate_hz=101)
+    assert found == {"modes.table.nominal.behaviour.policy_rate_hz": "101"}
+
+
 def test_more_boxes_than_tier_1_has_room_for_are_a_problem(composed):
     box = composed.config.facility.keep_out["table"]
     found = problems(composed, facility__keep_out={f"box_{i}": box for i in range(17)})

@@ -91,6 +91,36 @@ def test_a_scribbled_number_locks_its_source_out_for_20_ms_and_no_longer(
     assert armed.state["source"] == Source.POLICY
 
 
+def brakings(armed: LockstepRobot, period_ms: int, latest_ms: int, ms: int = 1500) -> int:
+    """How often the arm begins to brake with a command made every period and arriving late."""
+    armed.surroundings.policy = None
+    arrivals: dict[int, int] = {}
+    draw, count, before = np.random.default_rng(5), 0, ExecState.EXECUTING
+    for tick in range(ms):
+        if tick % period_ms == 0:
+            arrivals[tick + int(draw.integers(0, latest_ms + 1))] = armed.now_ns
+        if tick in arrivals:
+            armed.policy.step(arrivals.pop(tick))
+        armed.run(1)
+        state = armed.state["exec_state"]
+        count += before == ExecState.EXECUTING and state == ExecState.BRAKING
+        before = state
+    return count
+
+
+def test_commands_every_10_ms_may_come_9_ms_late_and_the_arm_never_brakes(
+    armed: LockstepRobot,
+) -> None:
+    assert brakings(armed, period_ms=10, latest_ms=9) == 0
+
+
+def test_commands_every_20_ms_would_make_the_arm_brake_between_any_two_that_come_late(
+    armed: LockstepRobot,
+) -> None:
+    """Why modes slow the policy's decisions, and not its commands."""
+    assert brakings(armed, period_ms=20, latest_ms=9) > 20
+
+
 def test_without_commands_the_arm_brakes_then_holds_and_needs_a_rearm(
     armed: LockstepRobot,
 ) -> None:
