@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from sim.truth import FaultReader, SceneWriter, truth_memory
 log = logging.getLogger(__name__)
 
 PHYSICS_NS = NS_PER_MS
-CATCH_UP_STEPS = 20  # more than this behind, and simulated time is given up
+CATCH_UP_STEPS = 50  # more than this behind, and simulated time is given up
 HOLD_AFTER_NS = 50 * NS_PER_MS  # drives hold their position when nothing fresh arrives
 BRAKE_AFTER_NS = 250 * NS_PER_MS  # then they close their brakes
 SLOW_EVERY = 50  # steps between two looks at people, parts, temperatures: 20 Hz
@@ -39,6 +40,26 @@ REPORT_EVERY_NS = 10 * NS_PER_S
 SLOW_VACUUM = 8.0
 
 
+@dataclass(frozen=True)
+class Setpoint:
+    created_ns: int
+    q_rad: Array
+    qd_rad_s: Array
+
+
+def between(first: Setpoint, second: Setpoint, now_ns: int) -> tuple[Array, Array]:
+    """Position and velocity on the cubic that joins two setpoints; `now_ns` lies between them."""
+    span_s = (second.created_ns - first.created_ns) / NS_PER_S
+    if span_s <= 0:
+        return second.q_rad, second.qd_rad_s
+    s = min(1.0, max(0.0, (now_ns - first.created_ns) / NS_PER_S / span_s))
+    way = second.q_rad - first.q_rad
+    start, end = first.qd_rad_s * span_s, second.qd_rad_s * span_s
+    square, cube = 3 * way - 2 * start - end, start + end - 2 * way
+    q_rad = first.q_rad + s * (start + s * (square + s * cube))
+    return q_rad, (start + s * (2 * square + s * 3 * cube)) / span_s
+
+
 class Drives:
     """What the arm's motor controllers do with commands, stale ones included."""
 
@@ -46,6 +67,8 @@ class Drives:
         self._plant = plant
         self._reader = plant.shm.reader("hal.actuators")
         self.fault = False
+        self._obeyed: Setpoint | None = None
+        self._lag_ns = 0
         self._valve: deque[float] = deque([0.0] * VALVE_DELAY_STEPS, maxlen=VALVE_DELAY_STEPS)
 
     def step(self, now_ns: int) -> None:
@@ -66,12 +89,20 @@ class Drives:
         if age_ns > HOLD_AFTER_NS:
             scene.set_joint_targets(scene.q)
         else:
-            # A step that is made up for lies before the newest command: where that came from is
-            # what the drives were told then. Without this the arm is kicked by the whole backlog.
-            ahead_s = max(0, -age_ns) / NS_PER_S
-            q_des, qd_des = targets[:n], targets[n : 2 * n]
-            scene.set_joint_targets(q_des - qd_des * ahead_s, qd_des, targets[2 * n :])
+            command = Setpoint(int(record["created_ns"]), targets[:n], targets[n : 2 * n])
+            q_des, qd_des = self._setpoint_at(now_ns, command)
+            scene.set_joint_targets(q_des, qd_des, targets[2 * n :])
         self._open_valve(float(record["gripper"]))
+
+    def _setpoint_at(self, now_ns: int, newest: Setpoint) -> tuple[Array, Array]:
+        """A step that is made up for lies before the newest command: then the drives were told
+        something between that and the last one obeyed. Without this a backlog kicks the arm."""
+        if now_ns >= newest.created_ns or self._obeyed is None:
+            self._obeyed = newest
+            self._lag_ns = min(PHYSICS_NS, max(0, now_ns - newest.created_ns))
+            return newest.q_rad, newest.qd_rad_s
+        # A command is as old here as it is in a step on time.
+        return between(self._obeyed, newest, now_ns - self._lag_ns)
 
     def _open_valve(self, command: float) -> None:
         self._valve.append(command)

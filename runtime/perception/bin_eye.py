@@ -1,4 +1,5 @@
-"""Parts over time: the same part keeps its number, and one behind the arm is not forgotten."""
+"""Parts over time: the same part keeps its number, and neither one behind the arm is forgotten nor
+one whose top the depth still shows while the network is silent about it."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,9 @@ SMOOTH = 0.35  # how far a new look pulls a part that lies still
 MOVED_M = 0.008  # beyond this it has moved, and the new look is believed at once
 HIDDEN_NS = 8_000_000_000  # behind the arm, a part is remembered this long
 HIDDEN_BY_M = 0.04
-FADE = 0.97  # confidence of a hidden part falls with each look that cannot see it
+STANDS_NS = 20_000_000_000  # so long a part whose top is still measured needs no network's word
+STANDS_WITHIN_M = 0.012  # of depth around a known top; the thinnest part is twice as high
+FADE = 0.97  # confidence falls with each look in which the network does not name the part
 MAX_PARTS = 12
 
 
@@ -61,19 +64,21 @@ class BinEye:
         missing_ns = capture_ns - held.seen_ns
         if missing_ns <= self.keep_ns:
             return True
-        return missing_ns <= HIDDEN_NS and self._is_hidden(held, depth_m)
+        nearer_m = self._nearer_m(held, depth_m)
+        if nearer_m is None or nearer_m > HIDDEN_BY_M:
+            # Something is in the way, or no depth is there: it cannot be told that it is gone.
+            return missing_ns <= HIDDEN_NS
+        return missing_ns <= STANDS_NS and abs(nearer_m) < STANDS_WITHIN_M
 
-    def _is_hidden(self, held: HeldPart, depth_m: Depth) -> bool:
-        """Whether something stands between the camera and where the part lay."""
+    def _nearer_m(self, held: HeldPart, depth_m: Depth) -> float | None:
+        """By how much what is seen at a part's place is nearer than its top; None: no depth."""
         (u, v), distance = self.view.project(held.position_m)
         row, column = int(v), int(u)
         if not (1 <= row < depth_m.shape[0] - 1 and 1 <= column < depth_m.shape[1] - 1):
-            return False
+            return float("-inf")  # out of the picture
         around = depth_m[row - 1 : row + 2, column - 1 : column + 2]
         valid = around[around > 0]
-        if valid.size < 3:
-            return True  # no depth there: it cannot be told that the part is gone
-        return float(np.median(valid)) < float(distance) - HIDDEN_BY_M
+        return None if valid.size < 3 else float(distance) - float(np.median(valid))
 
     def _begin(self, part: Part, capture_ns: int) -> HeldPart:
         held = HeldPart(

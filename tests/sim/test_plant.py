@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conf.schema import Config
 from runtime.daemon import Context
 from sim.faults import Component, FaultBoard, Kind, Venue
-from sim.plant import CATCH_UP_STEPS, Plant
+from sim.plant import CATCH_UP_STEPS, Plant, Setpoint, between
 from sim.scenario import load_scenario
 from sim.score import read_tally
 from sim.truth import FaultReader, FaultWriter, SceneReader, truth_memory
@@ -133,12 +135,32 @@ def test_made_up_steps_follow_what_was_commanded_then(config: Config, tmp_path: 
         rig.run(600)
         for _ in range(late_ms):
             rig.core.cycle(rig.clock.advance(MS))  # type: ignore[attr-defined]
-        rig.run(9 - late_ms)
+        rig.run(41 - late_ms)
         return float(rig.plant.scene.q[0]), float(rig.plant.scene.qd[0])
 
-    (q, qd), (q_late, qd_late) = joint_after(0, "on_time"), joint_after(8, "late")
+    (q, qd), (q_late, qd_late) = joint_after(0, "on_time"), joint_after(40, "late")
     assert q_late == pytest.approx(q, abs=2e-5)
     assert qd_late == pytest.approx(qd, abs=5e-3)
+
+
+@given(
+    a=st.floats(-3, 3),
+    b=st.floats(-2, 2),
+    c=st.floats(-9, 9),
+    d=st.floats(-90, 90),
+    span_ms=st.integers(1, 60),
+    share=st.floats(0, 1),
+)
+def test_setpoints_between_two_lie_on_the_cubic_that_joins_them(a, b, c, d, span_ms, share):
+    def setpoint(t_ns: int) -> Setpoint:
+        t = t_ns / 1e9
+        q, qd = a + t * (b + t * (c + t * d)), b + t * (2 * c + t * 3 * d)
+        return Setpoint(t_ns, np.array([q]), np.array([qd]))
+
+    middle_ns = round(share * span_ms * MS)
+    q_rad, qd_rad_s = between(setpoint(0), setpoint(span_ms * MS), middle_ns)
+    assert q_rad == pytest.approx(setpoint(middle_ns).q_rad, abs=1e-9)
+    assert qd_rad_s == pytest.approx(setpoint(middle_ns).qd_rad_s, abs=1e-6)
 
 
 def test_motors_warm_up_with_torque_and_battery_drains(rig: Rig) -> None:
