@@ -13,6 +13,8 @@ import psutil
 from conf.load import compose
 from runtime.paths import robot_paths
 from runtime.processes import Area, ProcessSpec
+from runtime.shm import Shm
+from sim.bench.latency import watch_pictures
 from sim.run import chosen_processes
 from sim.status import Watcher
 from sim.supplies import ROOT
@@ -54,7 +56,7 @@ def _watch(launcher_pid: int, seconds: float) -> dict[str, object]:
     specs = chosen_processes(config)
     before = _usage(launcher_pid, specs)
     first, started = watcher.look(), time.monotonic()
-    time.sleep(seconds)
+    pictures = watch_pictures(Shm(robot_paths(ROOT / "var", config.robot_id).shm), seconds)
     elapsed_s, last = time.monotonic() - started, watcher.look()
     after = _usage(launcher_pid, specs)
     watcher.close()
@@ -77,6 +79,7 @@ def _watch(launcher_pid: int, seconds: float) -> dict[str, object]:
         "all_cpu_ratio": round(sum(row["cpu_ratio"] for row in rows.values()), 3),
         "all_rss_mib": round(sum(row["rss_mib"] for row in rows.values()), 1),
         "budget": {"cpu_ratio": 1.6, "memory_mib": 1536},
+        "camera_to_motor": pictures,
         "cycles": last.cycles - first.cycles,
         "missed": last.misses - first.misses,
         "tasks_done": last.done - first.done,
