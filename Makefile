@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test run test test-python test-rust test-slow fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test run test test-python test-rust test-sample test-slow fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,20 @@ test-python:
 	$(BIN)/python -m pytest -n $(JOBS) -q -rs --randomly-seed=20261121 || { \
 	  echo "== once more, alone: what failed"; \
 	  $(BIN)/python -m pytest -q -rs -p no:randomly --last-failed --last-failed-no-failures=none; }
+
+# Of the long proofs those that end in half a minute each, by name, so that their time is known;
+# `make test-slow` has them all.
+SAMPLE := \
+  tests/drills/test_drills.py::test_no_deadline_is_missed \
+  tests/drills/test_drills.py::test_two_minutes_offline_lose_nothing \
+  tests/drills/test_drills.py::test_perception_degrades_under_load_and_comes_back \
+  tests/sim/test_whole_robot.py::test_whole_robot_with_its_eyes_and_a_task_repeats_to_the_byte \
+  tests/fleet/test_endtoend.py::test_two_ingesters_share_the_work_and_lose_nothing_when_one_dies \
+  tests/fleet/test_endtoend.py::test_store_that_fails_for_a_while_stops_acknowledgements_not_the_robot \
+  tests/conf/test_tier1_accepts.py::test_all_ends_of_all_ranges
+
+test-sample: setup-test ## a fixed few of the long proofs, in three to ten minutes
+	$(BIN)/python -m pytest -q -rs -m slow -p no:randomly --durations=0 --durations-min=1 $(SAMPLE)
 
 test-slow: setup-test ## the long proofs: whole fault matrices, an offline hour, 200 tasks
 	$(BIN)/python -m pytest -n $(JOBS) -q -rs -m slow
