@@ -34,6 +34,12 @@ class Level(Model):
     )
     new_score: float = setting("score from which it makes a new track", gt=0, lt=1)
     keep_score: float = setting("score from which it keeps a track alive", gt=0, lt=1)
+    changed_score: float = setting(
+        "score from which it makes a new track where depth has changed as well; 1: never",
+        default=1.0,
+        gt=0,
+        le=1,
+    )
 
 
 class Network(Model):
@@ -56,6 +62,9 @@ class Triggers(Model):
     human_near_m: float = setting("→ 3: a person this near", default=4.0, gt=0, le=20)
     human_confidence: float = setting(
         "→ 3: from this score on, what level 1 sees counts as a person", default=0.5, ge=0, le=1
+    )
+    human_look_s: float = setting(
+        "→ 3: how old a full look may be with a known person nearby", default=0.4, ge=0, le=5
     )
     full_look_s: float = setting("→ 3: time since the last full look", default=5.0, gt=0, le=60)
     full_look_moving_s: float = setting(

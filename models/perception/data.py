@@ -1,64 +1,14 @@
-"""Labelled pictures on disk, and batches of them with light, noise and mirror drawn anew."""
+"""Batches of labelled pictures, with light, noise and mirror drawn anew."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from models.perception.losses import Targets
-
-SLOTS = 4  # people a cell picture is labelled with
-PART_SLOTS = 8
-HARDLY_VISIBLE_PX = 60
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """N labelled pictures of one camera."""
-
-    rgb: np.ndarray  # [N, H, W, 3] uint8
-    depth_mm: np.ndarray  # [N, H, W] uint16, 0 where there is none
-    mask: np.ndarray  # [N, H/4, W/4] uint8, pixels of a person in each 4×4 cell
-    pixels: np.ndarray  # [N, P] visible pixels of each
-    box_px: np.ndarray  # [N, P, 4] left, top, right, bottom of the visible part
-    range_m: np.ndarray  # [N, P]
-    position_m: np.ndarray  # [N, P, 3] in the robot's base frame
-    keypoints_px: np.ndarray  # [N, P, K, 2]
-    occlusion: np.ndarray  # [N, P]
-    up_row: np.ndarray  # [N, 4] third row of the camera's rotation, and its focal length
-    camera_height_m: np.ndarray  # [N] over the floor
-
-    def __len__(self) -> int:
-        return len(self.rgb)
-
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **{f.name: getattr(self, f.name) for f in fields(self)})
-        partial.rename(path)
-
-    @staticmethod
-    def load(path: Path) -> "Pictures":
-        with np.load(path) as archive:
-            return Pictures(**{f.name: archive[f.name] for f in fields(Pictures)})
-
-
-def join(parts: list[Pictures]) -> Pictures:
-    return Pictures(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Pictures)}
-    )
-
-
-def ray_height(up_row: np.ndarray, height: int, width: int) -> np.ndarray:
-    """How much higher a pixel's point lies for each metre of depth: [..., H, W]."""
-    focal = up_row[..., 3, None, None]
-    x = (np.arange(width) + 0.5 - width / 2)[None, :] / focal
-    y = (np.arange(height) + 0.5 - height / 2)[:, None] / focal
-    right, down, ahead = (up_row[..., i, None, None] for i in range(3))
-    return (right * x + down * y + ahead).astype(np.float32)
+from models.perception.pictures import HARDLY_VISIBLE_PX, Pictures, ray_height
 
 
 def targets_of(pictures: Pictures, index: np.ndarray) -> Targets:
@@ -116,13 +66,13 @@ def batches(pictures: Pictures, size: int, steps: int, seed: int) -> Iterator[Ba
 
 def vary(key: jax.Array, batch: Batch) -> Batch:
     """Light, sensor noise, missing depth and mirror images: what one rendering does not hold."""
-    keys = jax.random.split(key, 8)
+    keys = jax.random.split(key, 9)
     count, height, width = batch.rgb.shape[:3]
-    gain = jnp.exp(0.18 * jax.random.normal(keys[0], (count, 1, 1, 3)))
-    gain *= jnp.exp(0.15 * jax.random.normal(keys[1], (count, 1, 1, 1)))
-    shift = 10.0 * jax.random.normal(keys[2], (count, 1, 1, 1))
+    gain = jnp.exp(0.25 * jax.random.normal(keys[0], (count, 1, 1, 3)))
+    gain *= jnp.exp(0.2 * jax.random.normal(keys[1], (count, 1, 1, 1)))
+    shift = 12.0 * jax.random.normal(keys[2], (count, 1, 1, 1))
     noise = 5.0 * jax.random.normal(keys[3], batch.rgb.shape)
-    rgb = jnp.clip(batch.rgb * gain + shift + noise, 0.0, 255.0)
+    rgb = jnp.clip(_repaint(keys[8], batch.rgb) * gain + shift + noise, 0.0, 255.0)
     depth = batch.depth_m
     depth += depth**2 * 0.002 * jax.random.normal(keys[4], depth.shape)
     coarse = jax.random.uniform(keys[5], (count, height // 8, width // 8))
@@ -133,6 +83,14 @@ def vary(key: jax.Array, batch: Batch) -> Batch:
     return _mirror(
         Batch(rgb, depth, batch.ray_height, batch.camera_height_m, batch.targets), flip, width
     )
+
+
+def _repaint(key: jax.Array, rgb: jax.Array) -> jax.Array:
+    """Every third picture with its colours swapped round: clothes come in all colours."""
+    turns = jax.random.randint(key, (len(rgb),), 0, 9).reshape(-1, 1, 1, 1)
+    rgb = jnp.where(turns == 1, jnp.roll(rgb, 1, axis=-1), rgb)
+    rgb = jnp.where(turns == 2, jnp.roll(rgb, 2, axis=-1), rgb)
+    return jnp.where(turns == 3, jnp.flip(rgb, axis=-1), rgb)
 
 
 def _mirror(batch: Batch, flip: jax.Array, width: int) -> Batch:

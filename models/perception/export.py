@@ -10,8 +10,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.perception import network
-from models.perception.graph import INPUT_CHANNELS, Net, Op, Row, Shape, shapes
+from models.perception.graph import (
+    COLOR_SCALE,
+    COLOR_SHIFT,
+    DEPTH_MAX_M,
+    INPUT_CHANNELS,
+    Net,
+    Op,
+    Row,
+    Shape,
+    shapes,
+)
 from models.perception.weights import Folded
 
 OPSET = 17
@@ -60,12 +69,12 @@ def _prepare(w: Writer, net: Net) -> tuple[str, str]:
         return w.node("Slice", [name, starts, ends, axes, steps])
 
     color = w.node("Cast", [stride("rgb")], to=TensorProto.FLOAT)
-    color = w.node("Sub", [color, w.number(network.COLOR_SHIFT)])
-    color = w.node("Mul", [color, w.number(network.COLOR_SCALE)])
+    color = w.node("Sub", [color, w.number(COLOR_SHIFT)])
+    color = w.node("Mul", [color, w.number(COLOR_SCALE)])
     color = w.node("Transpose", [color], perm=[0, 3, 1, 2])
     depth = stride("depth")
-    near = w.node("Clip", [depth, w.number(0.0), w.number(network.DEPTH_MAX_M)])
-    near = w.node("Mul", [near, w.number(2.0 / network.DEPTH_MAX_M)])
+    near = w.node("Clip", [depth, w.number(0.0), w.number(DEPTH_MAX_M)])
+    near = w.node("Mul", [near, w.number(2.0 / DEPTH_MAX_M)])
     near = w.node("Sub", [near, w.number(1.0)])
     height = w.node("Mul", [depth, stride("ray_height")])
     height = w.node("Add", [height, "camera_height"])

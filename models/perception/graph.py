@@ -62,6 +62,10 @@ class Net:
 
 INPUT_CHANNELS = 5  # red, green, blue, depth, height over the floor
 
+# What is done to pixels before the first row, in training and in the shipped graph alike.
+COLOR_SHIFT, COLOR_SCALE = 0.45 * 255.0, 1.0 / (0.25 * 255.0)
+DEPTH_MAX_M = 6.0
+
 
 def conv(name: str, src: str, channels: int, **kw: object) -> Row:
     return Row(name, Op.CONV, (src,), channels, **{"kernel": 3, **kw})  # type: ignore[arg-type]

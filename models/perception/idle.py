@@ -38,7 +38,7 @@ def _gap_ns(eye: CellEye, still: Recording, seed: int) -> int:
     last_ns, longest_ns = 0, 0
     for frame in range(SECONDS * 30):
         now_ns = frame * PERIOD_NS
-        _, depth = noise.frame(0, draw=frame)
+        depth = noise.depth(0, draw=frame)
         runs = eye.open(depth, now_ns, around).run
         eye.take(Level.FAST, now_ns, [], now_ns)
         runs |= eye.close(now_ns).run

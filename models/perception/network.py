@@ -6,15 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.perception.graph import Net, Op, Row, shapes
+from models.perception.graph import (
+    COLOR_SCALE,
+    COLOR_SHIFT,
+    DEPTH_MAX_M,
+    Net,
+    Op,
+    Row,
+    shapes,
+)
 
 Params = dict[str, dict[str, Any]]
 MOMENTUM = 0.95
 EPSILON = 1e-3
-
-# What the shipped graph does to pixels; export.py writes the same numbers into ONNX nodes.
-COLOR_SHIFT, COLOR_SCALE = 0.45 * 255.0, 1.0 / (0.25 * 255.0)
-DEPTH_MAX_M = 6.0
 
 
 def prepare(
@@ -61,8 +65,11 @@ def initialise(net: Net, seed: int) -> tuple[Params, Params]:
     return params, stats
 
 
-def unfold(net: Net, folded: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Params, Params]:
-    """Folded weights as a network whose normalisation does nothing: to train on from there."""
+def unfold(
+    net: Net, folded: dict[str, tuple[np.ndarray, np.ndarray]], pictures: jax.Array
+) -> tuple[Params, Params]:
+    """Folded weights as a network that normalises again, to train on from there: what each row
+    gives on a few prepared pictures is normalised away and put back by its scale and shift."""
     params, stats = initialise(net, 0)
     for name, (weight, bias) in folded.items():
         params[name]["w"] = jnp.asarray(weight)
@@ -71,7 +78,16 @@ def unfold(net: Net, folded: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[
             params[name]["scale"] = jnp.full(bias.shape, np.sqrt(1.0 + EPSILON))
         else:
             params[name]["b"] = jnp.asarray(bias)
-    return params, stats
+    _, moments = forward(net, params, stats, pictures, train=False)
+    for name, moment in moments.items():
+        params[name]["scale"] = jnp.sqrt(moment["var"] + EPSILON)
+        params[name]["shift"] += moment["mean"]
+    return params, moments
+
+
+def follow(stats: Params, moments: Params) -> Params:
+    """Running statistics, a step towards a batch's."""
+    return jax.tree.map(lambda old, new: MOMENTUM * old + (1 - MOMENTUM) * new, stats, moments)
 
 
 def _depthwise(weight: jax.Array, x: jax.Array) -> jax.Array:
@@ -102,18 +118,18 @@ def _convolve(row: Row, weight: jax.Array, x: jax.Array) -> jax.Array:
 def forward(
     net: Net, params: Params, stats: Params, x: jax.Array, *, train: bool
 ) -> tuple[dict[str, jax.Array], Params]:
-    """Raw heads by name, and the updated running statistics."""
+    """Raw heads by name, and the moments of every normalised row on these pictures."""
     values: dict[str, jax.Array] = {"in": x}
-    updated: Params = {}
+    moments: Params = {}
     for row in net.rows:
         src = values[row.src[0]]
         match row.op:
             case Op.CONV | Op.DEPTHWISE:
                 y = _convolve(row, params[row.name]["w"], src)
                 if row.norm:
-                    y, updated[row.name] = _normalise(
-                        params[row.name], stats[row.name], y, train=train
-                    )
+                    moment = {"mean": y.mean(axis=(0, 1, 2)), "var": y.var(axis=(0, 1, 2))}
+                    moments[row.name] = moment
+                    y = _normalise(params[row.name], moment if train else stats[row.name], y)
                 else:
                     y = y + params[row.name]["b"]
                 values[row.name] = jax.nn.relu(y) if row.relu else y
@@ -124,22 +140,14 @@ def forward(
                 values[row.name] = jnp.repeat(jnp.repeat(src, 2, axis=1), 2, axis=2)
             case Op.POOL:
                 values[row.name] = src.mean(axis=(1, 2), keepdims=True)
-    return {name: values[src] for name, src in net.heads.items()}, updated
+    return {name: values[src] for name, src in net.heads.items()}, moments
 
 
 def _normalise(
-    param: dict[str, jax.Array], stat: dict[str, jax.Array], y: jax.Array, *, train: bool
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    if train:
-        mean, var = y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
-        new = {
-            "mean": MOMENTUM * stat["mean"] + (1 - MOMENTUM) * mean,
-            "var": MOMENTUM * stat["var"] + (1 - MOMENTUM) * var,
-        }
-    else:
-        mean, var, new = stat["mean"], stat["var"], stat
-    y = (y - mean) * jax.lax.rsqrt(var + EPSILON) * param["scale"] + param["shift"]
-    return y, new
+    param: dict[str, jax.Array], moment: dict[str, jax.Array], y: jax.Array
+) -> jax.Array:
+    scale = jax.lax.rsqrt(moment["var"] + EPSILON) * param["scale"]
+    return (y - moment["mean"]) * scale + param["shift"]
 
 
 def fold(net: Net, params: Params, stats: Params) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
 """What every network saw in every picture of a walk, computed once and kept by content."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,8 @@ def outputs_path(style: Style, seed: int, key: str, card: Card) -> Path:
     return cache_root() / "outputs" / key / card.sha256[:12] / f"{style.value}-{seed:07d}.npy"
 
 
-def run_network(network: Network, recording: Recording, seed: int, view: View) -> np.ndarray:
-    noise, ray = Noise(recording, seed), view.ray_height()
+def run_network(network: Network, noise: Noise, view: View) -> np.ndarray:
+    ray = view.ray_height()
     rows = np.zeros((FRAMES, MAX_FOUND, COLUMNS), np.float32)
     for frame in range(FRAMES):
         rgb, depth = noise.frame(frame)
@@ -85,13 +86,29 @@ def run_network(network: Network, recording: Recording, seed: int, view: View) -
     return rows
 
 
-@dataclass(frozen=True)
+@dataclass
 class Walked:
     """A recorded walk with what each level would have seen in each of its pictures."""
 
     seed: int
     recording: Recording
     seen: dict[Level, np.ndarray]
+    masks: dict[int, np.ndarray] = field(default_factory=dict)  # of the arm, by picture
+
+    @cached_property
+    def depth_m(self) -> np.ndarray:
+        """Every picture's depth with its noise."""
+        noise = Noise(self.recording, self.seed)
+        return np.stack([noise.depth(frame) for frame in range(FRAMES)])
+
+
+def looked_at(
+    seed: int, recording: Recording, networks: dict[Level, Network], view: View
+) -> Walked:
+    """A recording with what networks see in it now, nothing read from or kept in the cache."""
+    noise = Noise(recording, seed)
+    seen = {level: run_network(network, noise, view) for level, network in networks.items()}
+    return Walked(seed, recording, seen)
 
 
 def walked(
@@ -111,12 +128,13 @@ def walked(
     else:
         raise FileNotFoundError(f"{path}: the walk is not recorded and nothing here can render it")
     seen: dict[Level, np.ndarray] = {}
+    noise = Noise(recording, seed)
     for level, network in networks.items():
         target = outputs_path(style, seed, key, network.card)
         if target.exists():
             seen[level] = np.load(target)
             continue
-        seen[level] = run_network(network, recording, seed, view)
+        seen[level] = run_network(network, noise, view)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial.npy")
         np.save(partial, seen[level])

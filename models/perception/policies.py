@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.perception.outputs import Walked, unpack
-from models.perception.walks import FRAMES, PERIOD_NS, Noise
+from models.perception.walks import FRAMES, PERIOD_NS
 from runtime.perception import arm as arm_module
-from runtime.perception.change import operations
+from runtime.perception.change import STEP, operations
 from runtime.perception.detection import suppress
 from runtime.perception.eye import APART_M, CANDIDATE_SCORE, CellEye, EyeSettings, Surroundings
 from runtime.perception.geometry import View
@@ -45,6 +45,20 @@ def cue_mflop(view: View, balls: int) -> float:
     return (operations(view.height_px, view.width_px) + balls * 60 * 10 + 7 * 150) / 1e6
 
 
+class _KnownMask(arm_module.ArmMask):
+    """The arm's pixels in each picture of a walk, painted once for all ways of looking."""
+
+    def __init__(self, walk: Walked, shape: arm_module.ArmShape, view: View) -> None:
+        super().__init__(shape, view, STEP)
+        self._masks = walk.masks
+        self.frame = 0
+
+    def paint(self, q_rad: np.ndarray, depth_m: np.ndarray) -> np.ndarray:
+        if self.frame not in self._masks:
+            self._masks[self.frame] = super().paint(q_rad, depth_m)
+        return self._masks[self.frame]
+
+
 class Cascade:
     def __init__(
         self,
@@ -59,24 +73,22 @@ class Cascade:
         self._cost = cost
 
     def __call__(self, walk: Walked) -> Watched:
-        mask = arm_module.ArmMask(self._shape, self._view, 2)
+        mask = _KnownMask(walk, self._shape, self._view)
         eye = CellEye(self._settings, self._view, mask)
-        noise = Noise(walk.recording, walk.seed)
         runs = {level: np.zeros(FRAMES, bool) for level in Level}
         reported: list[np.ndarray] = []
         for frame in range(FRAMES):
             now_ns = frame * PERIOD_NS
-            self._look(eye, walk, noise, frame, runs)
+            mask.frame = frame
+            self._look(eye, walk, frame, runs)
             people = eye.people(now_ns)
             reported.append(np.array([track.at(now_ns) for track in people]).reshape(-1, 3))
         spent = sum(self._cost.level[level] * int(ran.sum()) for level, ran in runs.items())
         return Watched(reported, runs, spent + self._cost.cue * FRAMES)
 
-    def _look(
-        self, eye: CellEye, walk: Walked, noise: Noise, frame: int, runs: dict[Level, np.ndarray]
-    ) -> None:
+    def _look(self, eye: CellEye, walk: Walked, frame: int, runs: dict[Level, np.ndarray]) -> None:
         now_ns = frame * PERIOD_NS
-        _, depth = noise.frame(frame)
+        depth = walk.depth_m[frame]
         speed = float(walk.recording.robot_speed_rad_s[frame])
         around = Surroundings(
             walk.recording.arm_q_rad[frame].astype(np.float64), speed, high_value=False, allowed=ALL

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.perception.data import Pictures, ray_height
+from models.perception.pictures import Pictures, ray_height
 from runtime.perception.detection import find_people, suppress
 from runtime.perception.geometry import View
 from runtime.perception.inference import Card, Tensors

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.perception.data import PART_SLOTS, SLOTS, Pictures, join
+from models.perception.pictures import PART_SLOTS, SLOTS, Pictures, join
 from models.perception.stage import PARTS, PEOPLE, SIZE, Stage, View
 from models.perception.zoo import KEYPOINTS
 from sim.appearance import Style
@@ -26,7 +26,7 @@ from sim.scene import SegKind
 PICTURES_A_CELL = 8
 SHARD = 500
 COUNTS = {
-    ("cell", "train"): 8000,
+    ("cell", "train"): 24000,
     ("cell", "validation"): 500,
     ("bin", "train"): 4000,
     ("bin", "validation"): 500,

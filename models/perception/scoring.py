@@ -97,6 +97,7 @@ class Summary:
     compute_share: Interval
     first_ms_mean: float  # of those found
     first_ms_p95: float
+    first_p95_between_ms: tuple[float, float]
     never_ratio: float
     full_looks_hz: float
     refined_looks_hz: float
@@ -129,13 +130,32 @@ def summarise(scores: list[WalkScore], full_mflop: float) -> Summary:
         false_a_frame=_interval(column["false_reports"], column["frames"], draws),
         compute_share=_interval(column["mflop"], column["frames"] * full_mflop, draws),
         first_ms_mean=float(found.mean()) if len(found) else NEVER_MS,
-        first_ms_p95=float(np.percentile(first, 95, method="higher")),
+        first_ms_p95=_p95(first),
+        first_p95_between_ms=_first_interval(scores, draws),
         never_ratio=float(np.mean(~np.isfinite(first))),
         full_looks_hz=sum(score.runs[Level.FULL] for score in scores) / seconds,
         refined_looks_hz=sum(score.runs[Level.REFINED] for score in scores) / seconds,
         present_ratio=float(column["present"].sum() / column["frames"].sum()),
         longest_gap_ms=max(score.longest_gap_ms for score in scores),
     )
+
+
+def _p95(first_ms: np.ndarray) -> float:
+    return float(np.percentile(first_ms, 95, method="higher"))
+
+
+def _first_interval(scores: list[WalkScore], draws: np.ndarray) -> tuple[float, float]:
+    each = [np.array(score.first_ms, float) for score in scores]
+    values = [_p95(np.concatenate([each[walk] for walk in draw])) for draw in draws[:500]]
+    low, high = np.percentile(values, [2.5, 97.5], method="nearest")
+    return float(low), float(high)
+
+
+def false_difference(ours: list[WalkScore], theirs: list[WalkScore]) -> Interval:
+    """False reports a picture, ours less theirs, on the same walks, resampled together."""
+    more = np.array([a.false_reports - b.false_reports for a, b in zip(ours, theirs, strict=True)])
+    frames = np.array([score.frames for score in ours], float)
+    return _interval(more.astype(float), frames, _draws(len(ours)))
 
 
 def recall_ratio(ours: list[WalkScore], theirs: list[WalkScore]) -> Interval:

@@ -11,15 +11,17 @@ import numpy as np
 import optax
 
 from models.perception import network
-from models.perception.data import Batch, Pictures, batch_of, batches, vary
+from models.perception.data import Batch, batch_of, batches, vary
 from models.perception.graph import Net
 from models.perception.losses import loss
+from models.perception.pictures import Pictures
 from models.perception.render import dataset
 from models.perception.weights import load_weights, save_weights
 from models.perception.zoo import NETS
 
 PEAK_RATE = 3e-3
-FINE_RATE = 6e-4
+FURTHER_RATE = 1.5e-3  # from given weights on
+CALIBRATION = 64  # pictures that tell given weights' statistics
 DECAY = 1e-4
 
 
@@ -32,12 +34,12 @@ def _inputs(net, batch: Batch, key):  # type: ignore[no-untyped-def]
     return x, batch.targets
 
 
-@partial(jax.jit, static_argnames=("net", "optimiser", "first"), donate_argnums=(2, 3, 4))
-def _step(net, optimiser, params, stats, state, x, targets, *, first):  # type: ignore[no-untyped-def]
+@partial(jax.jit, static_argnames=("net", "optimiser"), donate_argnums=(2, 3, 4))
+def _step(net, optimiser, params, stats, state, x, targets):  # type: ignore[no-untyped-def]
     def objective(params):  # type: ignore[no-untyped-def]
-        heads, updated = network.forward(net, params, stats, x, train=first)
+        heads, moments = network.forward(net, params, stats, x, train=True)
         total, terms = loss(net, heads, targets)
-        return total, (terms, updated)
+        return total, (terms, network.follow(stats, moments))
 
     (total, (terms, updated)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
     updates, state = optimiser.update(gradient, state, params)
@@ -62,10 +64,13 @@ def validation_loss(net: Net, params, stats, pictures: Pictures) -> float:  # ty
 def train(
     net: Net, pictures: Pictures, held: Pictures, steps: int, size: int, seed: int, start=None
 ):  # type: ignore[no-untyped-def]
-    """Folded weights, and what the training reached. From given weights it trains on gently, with
-    the normalisation already multiplied in."""
-    params, stats = network.initialise(net, seed) if start is None else network.unfold(net, start)
-    peak = PEAK_RATE if start is None else FINE_RATE
+    """Folded weights, and what the training reached. From given weights it trains on gently."""
+    if start is None:
+        params, stats = network.initialise(net, seed)
+    else:
+        some = batch_of(pictures, np.arange(0, len(pictures), len(pictures) // CALIBRATION))
+        params, stats = network.unfold(net, start, _inputs(net, some, jax.random.PRNGKey(seed))[0])
+    peak = PEAK_RATE if start is None else FURTHER_RATE
     rate = optax.cosine_onecycle_schedule(steps, peak, 0.15, 20.0, 200.0)
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=DECAY))
     state = optimiser.init(params)
@@ -74,7 +79,7 @@ def train(
     for index, batch in enumerate(batches(pictures, size, steps, seed)):
         key, now = jax.random.split(key)
         params, stats, state, total, terms = _step(
-            net, optimiser, params, stats, state, *_inputs(net, batch, now), first=start is None
+            net, optimiser, params, stats, state, *_inputs(net, batch, now)
         )
         if index % 100 == 0 or index == steps - 1:
             text = " ".join(f"{name} {float(value):.3f}" for name, value in terms.items())
@@ -110,6 +115,9 @@ def main() -> None:
     held = dataset(args.data, camera, "validation")
     start = None if args.start is None else load_weights(args.start)
     folded, reached = train(net, pictures, held, args.steps, args.batch, args.seed, start)
+    if args.start is not None:
+        before = json.loads(args.start.with_suffix(".json").read_text())
+        reached |= {f"earlier_{name}": before[name] for name in ("steps", "pictures", "wall_s")}
     args.out.mkdir(parents=True, exist_ok=True)
     save_weights(args.out / f"{net.name}.npz", folded)
     (args.out / f"{net.name}.json").write_text(json.dumps(reached, indent=1) + "\n")

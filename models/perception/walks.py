@@ -239,17 +239,27 @@ class Noise:
         self._depth = rng.normal(0.0, 1.0, (self.BANK, *shape)).astype(np.float32)
         self._speck = rng.random((self.BANK, *shape)) < 0.003
 
+    def depth(self, index: int, draw: int | None = None) -> np.ndarray:
+        """The depth of `frame`, without its colours."""
+        return self._depth_of(index, *self._draw(index, draw))
+
     def frame(self, index: int, draw: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """A picture with its noise; another `draw` gives the same picture other noise."""
+        bank, shift = self._draw(index, draw)
+        rgb = self._recording.rgb[index] + np.roll(self._color[bank], shift, (0, 1))
+        return np.clip(rgb, 0, 255).astype(np.uint8), self._depth_of(index, bank, shift)
+
+    def _draw(self, index: int, draw: int | None) -> tuple[int, tuple[int, int]]:
         number = index if draw is None else draw
         rng = np.random.default_rng([self._rng_seed, 13, number])
         bank, dy, dx = (int(v) for v in rng.integers(0, (self.BANK, 40, 40)))
-        shift = (dy, dx)
-        rgb = self._recording.rgb[index] + np.roll(self._color[bank], shift, (0, 1))
+        return bank, (dy, dx)
+
+    def _depth_of(self, index: int, bank: int, shift: tuple[int, int]) -> np.ndarray:
         depth = self._recording.depth_mm[index].astype(np.float32) * 1e-3
         depth += depth * depth * 0.0015 * np.roll(self._depth[bank], shift, (0, 1))
         depth[np.roll(self._speck[bank], shift, (0, 1))] = 0.0
-        return np.clip(rgb, 0, 255).astype(np.uint8), np.maximum(depth, 0.0)
+        return np.maximum(depth, 0.0)
 
 
 HELD_OUT_SEED, TUNING_SEED = 9_000_000, 7_000_000

@@ -129,8 +129,12 @@ def decide(
     why = reasons(triggers, readings, memory, now_ns)
     run: set[Level] = set()
     tokens = dict(memory.tokens)
-    for level, calls in ((Level.REFINED, CALLS_REFINED), (Level.FULL, CALLS_FULL)):
-        wanted = bool(why & calls) and bool(allowed & level.bit)
+    urgent = why & CALLS_FULL
+    if _full_age_s(memory, now_ns) < triggers.human_look_s:
+        # Somebody known is looked at now and then; saved runs are for whoever comes next.
+        urgent &= ~Trigger.HUMAN_NEARBY
+    for level, calls in ((Level.REFINED, why & CALLS_REFINED), (Level.FULL, urgent)):
+        wanted = bool(calls) and bool(allowed & level.bit)
         if wanted and tokens.get(level, 0.0) >= 1.0:
             tokens[level] -= 1.0
             run.add(level)

@@ -52,6 +52,7 @@ class DepthChange:
         self._limit: Depth = np.zeros(self._shape, np.float32)
         self._cleared = np.zeros(self.tile_shape, np.int32)
         self._last: tuple[Depth, Mask] | None = None
+        self._near: Mask = np.zeros(self._shape, np.bool_)
 
     @property
     def has_background(self) -> bool:
@@ -64,16 +65,37 @@ class DepthChange:
         valid = depth > 0.0
         self._last = (depth, hidden)
         missing = 1.0 - float(np.count_nonzero(valid | hidden)) / depth.size
+        self._near = np.zeros(self._shape, np.bool_)
         if self._background is None or missing > self._rule.unknown_ratio:
             return Change(np.zeros(self.tile_shape, np.int32), known=False)
         near = (depth < self._limit) & valid & ~hidden
         if np.count_nonzero(near) > self._rule.flood_ratio * depth.size:
             return Change(np.zeros(self.tile_shape, np.int32), known=False)
+        self._near = near
         rows, columns = self.tile_shape
         counts = near.reshape(rows, _TILE_READ, columns, _TILE_READ).sum((1, 3), dtype=np.int32)
         counts[counts < self._rule.tile_pixels] = 0
         self._learn(depth, valid & ~near & ~hidden)
         return Change(counts * STEP * STEP, known=True)
+
+    def body_at(
+        self, box_px: tuple[float, float, float, float], range_m: float, gate_m: float
+    ) -> tuple[float, float, float, int] | None:
+        """What stands before the background in a box, about as far as expected: the middle of it
+        in pixels, its depth, and how many camera pixels it fills."""
+        if self._last is None:
+            return None
+        left, top, right, bottom = (max(0, int(edge)) // STEP for edge in box_px)
+        window = (slice(top, bottom + 1), slice(left, right + 1))
+        depth = self._last[0][window]
+        hit = self._near[window] & (np.abs(depth - range_m) < gate_m)
+        count = int(np.count_nonzero(hit))
+        if count == 0:
+            return None
+        rows, columns = np.nonzero(hit)
+        u = (left + float(columns.mean()) + 0.5) * STEP
+        v = (top + float(rows.mean()) + 0.5) * STEP
+        return u, v, float(np.median(depth[hit])), count * STEP * STEP
 
     def depth_near(self, u_px: float, v_px: float) -> float | None:
         """What the last picture measured around a pixel, the nearer side of it."""

@@ -15,16 +15,19 @@ from runtime.perception import cascade
 from runtime.perception.arm import ArmMask
 from runtime.perception.cascade import Budget, Decision, Memory, Readings, Seen
 from runtime.perception.change import STEP, TILE, Change, ChangeRule, DepthChange, tiles_of_boxes
-from runtime.perception.detection import Depth, Detection, suppress
+from runtime.perception.detection import BODY_HALF_DEPTH_M, Depth, Detection, suppress
 from runtime.perception.geometry import Array, View
 from runtime.perception.level import Level
-from runtime.perception.tracks import Track, Tracker, TrackRule
+from runtime.perception.tracks import Box, Track, Tracker, TrackRule
 from runtime.shm.enums import Levels, Trigger
 
 CANDIDATE_SCORE = 0.25  # below this, level 1's peaks are noise
+WEAK_SCORE = 0.15  # below this, so are the others', whatever depth says
 APART_M = 0.35  # two people are not nearer to each other than this
 GROW_PX = 8.0
 NEW_FOR_NS = 1_000_000_000
+BODY_GATE_M = 0.5  # of depth, around where a track should be
+BODY_MIN_PX, BODY_MIN_RATIO = 60, 0.15  # of a track's box that must still stand there
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class CellEye:
         self.change = Change(np.zeros(self.depth_change.tile_shape, np.int32), known=False)
         self.why = Trigger(0)
         self._candidates: list[Detection] = []
+        self._refined_strangers: list[Detection] = []
         self._around = Surroundings(None, None, high_value=False, allowed=Levels(0))
         self._change_ns = 0
 
@@ -87,17 +91,27 @@ class CellEye:
         self._change_ns = capture_ns
         self._around = around
         self._candidates = []
+        self._refined_strangers = []
+        if self.change.known:
+            self.tracker.keep_by_depth(capture_ns, self._body_of)
         return self._decide(capture_ns)
 
     def take(self, level: Level, capture_ns: int, found: list[Detection], now_ns: int) -> None:
         """What a level saw in a picture, which may be older than the newest."""
-        found = suppress([one for one in found if one.score >= CANDIDATE_SCORE], APART_M)
+        floor = CANDIDATE_SCORE if level is Level.FAST else WEAK_SCORE
+        found = suppress([one for one in found if one.score >= floor], APART_M)
         alone = not self._around.allowed & (Levels.LEVEL2 | Levels.LEVEL3)
         strangers = self.tracker.observe(
-            level, capture_ns, found, may_begin=level is not Level.FAST or alone
+            level,
+            capture_ns,
+            found,
+            may_begin=level is not Level.FAST or alone,
+            changed=self._is_changed if self.change.known else None,
         )
         if level is Level.FAST:
             self._candidates = strangers
+        if level is Level.REFINED:
+            self._refined_strangers = [one for one in strangers if one.score >= CANDIDATE_SCORE]
         if level is Level.FULL:
             self._full_look(capture_ns, now_ns)
 
@@ -129,6 +143,33 @@ class CellEye:
         depth_m = self.depth_change.depth_near(u, v)
         return None if depth_m is None else self.view.lift(u, v, depth_m)
 
+    def _body_of(self, track: Track, capture_ns: int) -> tuple[Array, Box] | None:
+        """A track's body by depth: what stands before the background where it should be now."""
+        expected = track.at(capture_ns)
+        (u, v), range_m = self.view.project(expected)
+        (u_then, v_then), _ = self.view.project(track.position_m)
+        du, dv = float(u - u_then), float(v - v_then)
+        left, top, right, bottom = track.box_px
+        box = (left + du, top + dv, right + du, bottom + dv)
+        found = self.depth_change.body_at(box, float(range_m) - BODY_HALF_DEPTH_M, BODY_GATE_M)
+        area_px = max(1.0, (right - left) * (bottom - top))
+        if found is None or found[3] < max(BODY_MIN_PX, BODY_MIN_RATIO * area_px):
+            return None
+        u_now, v_now, depth_m, _ = found
+        position = self.view.lift(u_now, v_now, depth_m + BODY_HALF_DEPTH_M)
+        # The box follows sideways; its height is the networks' to tell.
+        shift = u_now - (box[0] + box[2]) / 2
+        return position, (box[0] + shift, box[1], box[2] + shift, box[3])
+
+    def _is_changed(self, seen: Detection) -> bool:
+        """Whether something new stands where a network saw somebody."""
+        left, top, right, bottom = seen.box_px
+        found = self.depth_change.body_at(
+            seen.box_px, seen.range_m - BODY_HALF_DEPTH_M, BODY_GATE_M
+        )
+        area_px = max(1.0, (right - left) * (bottom - top))
+        return found is not None and found[3] >= max(BODY_MIN_PX, BODY_MIN_RATIO * area_px)
+
     def _decide(self, now_ns: int) -> Decision:
         readings = Readings(
             seen=tuple(self._seen(now_ns)),
@@ -149,18 +190,24 @@ class CellEye:
 
     def _seen(self, now_ns: int) -> list[Seen]:
         tracks = [self._seen_track(track, now_ns) for track in self.tracker.alive(now_ns)]
-        strangers = [
-            Seen(
-                confidence=one.score,
-                is_new=one.score >= self.settings.triggers.confidence_below,
-                in_workspace=self.settings.zone.holds(one.position_m),
-                uncertainty_m=one.uncertainty_m,
-                distance_m=_distance_m(one.position_m),
-                measured=one.measured or one.score < self.settings.triggers.human_confidence,
-            )
-            for one in self._candidates
+        # What level 1 alone shows asks for level 2; only a refined look's word counts as a person
+        # nearby, else level 1's false alarms would keep level 3 awake.
+        candidates = [self._seen_stranger(one, float("inf")) for one in self._candidates]
+        refined = [
+            self._seen_stranger(one, _distance_m(one.position_m)) for one in self._refined_strangers
         ]
-        return tracks + strangers
+        return tracks + candidates + refined
+
+    def _seen_stranger(self, one: Detection, distance_m: float) -> Seen:
+        triggers = self.settings.triggers
+        return Seen(
+            confidence=one.score,
+            is_new=one.score >= triggers.confidence_below,
+            in_workspace=self.settings.zone.holds(one.position_m),
+            uncertainty_m=one.uncertainty_m,
+            distance_m=distance_m,
+            measured=one.measured or one.score < triggers.human_confidence,
+        )
 
     def _seen_track(self, track: Track, now_ns: int) -> Seen:
         return Seen(
@@ -215,6 +262,7 @@ def settings_of(perception: Perception, zone: Zone) -> EyeSettings:
             carry_ns=perception.carry_forward_ms * 1_000_000,
             new_score={level: row.new_score for level, row in levels.items()},
             keep_score={level: row.keep_score for level, row in levels.items()},
+            changed_score={level: row.changed_score for level, row in levels.items()},
         ),
         change=ChangeRule(near_m=perception.triggers.depth_change_m),
         zone=zone,

@@ -55,7 +55,7 @@ def why(readings: Readings, memory: Memory = RECENT, now_ns: int = FRAME) -> Tri
 
 
 def run(readings: Readings, memory: Memory = RECENT, allowed: Levels = ALL) -> Decision:
-    return decide(TRIGGERS, BUDGETS, readings, memory, FRAME, allowed)[0]
+    return decide(TRIGGERS, BUDGETS, readings, memory, S, allowed)[0]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,21 @@ def test_each_sign_of_more_calls_level_3_alone(readings: Readings, trigger: Trig
     decision = run(readings)
     assert decision.triggers == trigger
     assert decision.run == {Level.FULL}
+
+
+def test_somebody_known_is_looked_at_again_only_when_the_last_full_look_is_old() -> None:
+    near = Readings(seen=(Seen(confidence=1.0, distance_m=1.0),))
+    limit_ns = round(TRIGGERS.human_look_s * S)
+
+    def looks(readings: Readings, now_ns: int) -> bool:
+        decision, _ = decide(TRIGGERS, BUDGETS, readings, RECENT, now_ns, ALL)
+        assert decision.triggers & Trigger.HUMAN_NEARBY  # told in either case
+        return Level.FULL in decision.run
+
+    assert not looks(near, limit_ns - 1)
+    assert looks(near, limit_ns)
+    # Nobody waits for that: a change that the known person does not explain is looked at now.
+    assert looks(replace(near, change_px=TRIGGERS.change_px), FRAME)
 
 
 def test_thresholds_of_the_specification_are_the_defaults() -> None:

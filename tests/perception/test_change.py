@@ -76,6 +76,19 @@ def test_person_never_becomes_background(cue: DepthChange) -> None:
     assert cue.look(with_box(2.0), None).pixels() > 0
 
 
+def test_body_is_found_where_something_stands_in_a_box_at_the_expected_distance(
+    cue: DepthChange,
+) -> None:
+    cue.look(with_box(2.0), None)
+    u, v, depth_m, pixels = cue.body_at((50, 30, 90, 70), 2.1, 0.5) or (0, 0, 0, 0)
+    assert (u, v, depth_m) == pytest.approx((72, 52, 2.0), abs=STEP)
+    assert pixels == pytest.approx(24 * 24, rel=0.1)
+    assert cue.body_at((50, 30, 90, 70), 2.8, 0.5) is None  # another distance
+    assert cue.body_at((100, 30, 140, 70), 2.0, 0.5) is None  # another place
+    cue.look(room(), None)
+    assert cue.body_at((50, 30, 90, 70), 2.1, 0.5) is None  # gone
+
+
 def test_place_where_a_person_stood_at_the_start_is_no_background() -> None:
     cue = DepthChange(RULE, HEIGHT, WIDTH)
     cue.look(with_box(2.0), None)

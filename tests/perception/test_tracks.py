@@ -1,5 +1,7 @@
 """Tracks: carried forward for a while, then gone; made by those who may."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,45 @@ def test_late_word_of_level_3_does_not_move_a_track_back(tracker: Tracker) -> No
     (after,) = tracker.tracks
     assert np.array_equal(after.position_m, before.position_m)
     assert after.seen_ns == before.seen_ns
+
+
+def test_weak_sighting_begins_a_track_only_where_depth_has_changed_too() -> None:
+    rule = replace(RULE, changed_score={Level.REFINED: 0.3, Level.FULL: 0.2})
+    weak = [person(2.0, score=0.25)]
+    for changed, level, begins in (
+        (True, Level.FULL, True),
+        (False, Level.FULL, False),
+        (True, Level.REFINED, False),
+    ):
+        tracker = Tracker(rule)
+        tracker.observe(level, 0, weak, may_begin=True, changed=lambda _, yes=changed: yes)
+        assert bool(tracker.alive(0)) == begins
+    tracker = Tracker(rule)
+    tracker.observe(Level.FULL, 0, weak, may_begin=True)  # the cue cannot tell
+    assert tracker.alive(0) == []
+    tracker = Tracker(RULE)  # no such rule
+    tracker.observe(Level.FULL, 0, weak, may_begin=True, changed=lambda _: True)
+    assert tracker.alive(0) == []
+
+
+def test_depth_keeps_a_track_for_a_while_and_follows_it(tracker: Tracker) -> None:
+    tracker.observe(Level.FULL, 0, [person(2.0)], may_begin=True)
+    limit = RULE.depth_keep_ns // MS // 33
+    for frame in range(1, limit + 20):
+        there = np.array([2.0, 0.02 * frame, 0.2])
+        tracker.keep_by_depth(frame * 33 * MS, lambda track, _, at=there: (at, track.box_px))
+        if frame == limit:
+            (track,) = tracker.alive(frame * 33 * MS)
+            assert track.position_m[1] == pytest.approx(0.02 * limit, abs=0.15)
+            assert track.named_ns == 0  # no network has spoken since
+    assert tracker.alive((limit + 19) * 33 * MS) == []
+
+
+def test_depth_that_shows_nothing_keeps_nobody(tracker: Tracker) -> None:
+    tracker.observe(Level.FULL, 0, [person(2.0)], may_begin=True)
+    for frame in range(1, 8):
+        tracker.keep_by_depth(frame * 33 * MS, lambda *_: None)
+    assert tracker.alive(7 * 33 * MS) == []
 
 
 def test_what_full_looks_do_not_see_ends_though_level_1_goes_on(tracker: Tracker) -> None:
