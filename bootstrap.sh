@@ -122,7 +122,9 @@ install_python() {
     fi
   fi
   step "Python packages: as locked"
-  UV_PYTHON_DOWNLOADS=never "$uv" sync --frozen --inexact --quiet --python "$python"
+  local groups=()
+  if [ "$1" = run ]; then groups=(--no-default-groups --group run); fi
+  UV_PYTHON_DOWNLOADS=never "$uv" sync --frozen --inexact --quiet "${groups[@]}" --python "$python"
 }
 
 build_native() {
@@ -141,6 +143,6 @@ case "${1:-run}" in
 esac
 install_packages "${1:-run}"
 install_rust
-install_python
+install_python "${1:-run}"
 build_native
 step "ready"
