@@ -17,6 +17,7 @@ from runtime.uplink import Uplink, write_uplink
 
 STEP_NS = 50_000_000
 BATCH_NS = 1_000_000_000
+PART_SIZE_M = (0.084, 0.070, 0.040)
 
 
 @pytest.fixture(scope="session")
@@ -110,11 +111,12 @@ class World:
     def _seen(self) -> dict[str, object]:
         count = len(self.parts)
         kind, ids = np.zeros(16, np.uint32), np.zeros(16, np.uint32)
-        pos, confidence = np.zeros((16, 3)), np.zeros(16)
+        pos, confidence, size = np.zeros((16, 3)), np.zeros(16), np.zeros((16, 3))
         for index, (object_id, position) in enumerate(self.parts):
             kind[index], ids[index] = int(ObjectKind.PART), object_id
-            pos[index], confidence[index] = position, 0.9
-        return {"count": count, "kind": kind, "id": ids, "pos": pos, "confidence": confidence}
+            pos[index], confidence[index], size[index] = position, 0.9, PART_SIZE_M
+        seen = {"count": count, "kind": kind, "id": ids, "pos": pos}
+        return seen | {"confidence": confidence, "size": size}
 
     def _obey(self) -> None:
         """As controld: the ladder rises on request, and falls on a re-arm above the last."""
