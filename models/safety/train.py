@@ -44,7 +44,7 @@ DETECT_WITHIN_S = 2.0
 class Effort:
     fit_seeds: range = range(1, 9)
     calibrate_seeds: tuple[int, ...] = (9, 10, 11, 12, 124, 126)
-    held_out_seeds: range = range(131, 137)
+    held_out_seeds: range = range(131, 152)
     fault_seeds: range = range(201, 204)
     run_s: float = 40.0
     steps: int = 6000
