@@ -33,7 +33,8 @@ from sim.appearance import Style
 
 RESULT = Path(__file__).resolve().parent / "tuning.json"
 WANTED_RECALL = 0.968  # of level 3 alone: the acceptance's 95 % and room for unseen looks
-WANTED_RATIO = 0.998  # of always level 3: the acceptance's 99 % and room
+WANTED_RATIO = 1.005  # of always level 3: the acceptance asks for 0.99; unseen looks cost some
+FALSE_MARGIN = 0.004  # of false reports a frame below always level 3: room for unseen looks
 WANTED_FIRST_MS = 170.0
 WANTED_SHARE = 0.155  # of always level 3's compute: the acceptance's 1/6 and room
 GROSS = 1e9
@@ -94,7 +95,7 @@ class Tuning:
                 name,
                 summarise(scores[name], self._full_mflop),
                 recall_ratio(scores[name], scores[ALWAYS]).value,
-                always.false_a_frame.value,
+                always.false_a_frame.value - FALSE_MARGIN,
             )
             for name in variants
         ]
@@ -102,7 +103,7 @@ class Tuning:
             s = trial.summary
             print(
                 f"  {trial.name:32s} price {trial.price:.3f} ratio {trial.ratio:.4f} compute "
-                f"{s.compute_share.value:.3f} false {s.false_a_frame.value:.4f} (always "
+                f"{s.compute_share.value:.3f} false {s.false_a_frame.value:.4f} (allowed "
                 f"{trial.allowed_false:.4f}) first p95 {s.first_ms_p95:.0f} ms",
                 flush=True,
             )
@@ -146,7 +147,7 @@ def moves() -> list[tuple[str, Move]]:
             "level 3 and 2 where depth has changed",
             lambda s: (
                 (f"changed {full} / {refined}", with_changed_scores(s, full, refined))
-                for full, refined in ((0.15, 0.4), (0.15, 0.5), (0.15, 0.6), (0.2, 0.5), (1.0, 1.0))
+                for full, refined in ((0.15, 0.5), (0.15, 0.6), (0.2, 0.5), (1.0, 1.0))
             ),
         ),
         (
@@ -156,22 +157,20 @@ def moves() -> list[tuple[str, Move]]:
         (
             "changed pixels",
             lambda s: (
-                (f"change_px {px}", with_triggers(s, change_px=px))
-                for px in (60, 100, 150, 200, 300)
+                (f"change_px {px}", with_triggers(s, change_px=px)) for px in (60, 100, 200, 300)
             ),
         ),
         (
             "level 2 scores",
             lambda s: (
-                (f"new {new}", with_scores(s, Level.REFINED, new, 0.45))
-                for new in (0.6, 0.7, 0.8, 0.9)
+                (f"new {new}", with_scores(s, Level.REFINED, new, 0.45)) for new in (0.6, 0.8)
             ),
         ),
         (
             "level 1 keeps from",
             lambda s: (
                 (f"keep {keep}", with_scores(s, Level.FAST, s.tracks.new_score[Level.FAST], keep))
-                for keep in (0.25, 0.35, 0.45)
+                for keep in (0.25, 0.35, 0.45, 0.55)
             ),
         ),
         (
