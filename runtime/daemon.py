@@ -64,7 +64,9 @@ class SecondInstanceError(RuntimeError):
 
 
 @contextmanager
-def single_instance(pid_file: Path) -> Iterator[None]:
+def single_instance(
+    pid_file: Path, otherwise: str = "give this one another --run-dir"
+) -> Iterator[None]:
     """Holds a lock while the process lives; the kernel lets go of it even after kill -9."""
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     with pid_file.open("a+") as handle:
@@ -76,7 +78,7 @@ def single_instance(pid_file: Path) -> Iterator[None]:
             raise SecondInstanceError(
                 f"{pid_file}: process {owner} already runs as {pid_file.stem} of this robot;"
                 " a second one would write the same messages, so it does not start;"
-                f" stop the first (kill {owner}) or give this one another --run-dir"
+                f" stop the first (kill {owner}) or {otherwise}"
             ) from error
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n")

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import http.client
-import os
 import shutil
 import signal
 import socket
@@ -26,6 +24,7 @@ from typing import Any, cast
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from runtime.daemon import SecondInstanceError, single_instance
 from runtime.paths import Paths, memory_folder
 
 LOOPBACK = "127.0.0.1"
@@ -42,26 +41,13 @@ class LaunchError(RuntimeError):
 @contextlib.contextmanager
 def only_launcher(paths: Paths) -> Iterator[None]:
     """One robot of a name at a time: two would fight over shared memory and ports."""
-    paths.run.mkdir(parents=True, exist_ok=True)
-    lock = paths.run / "launcher.pid"
-    with lock.open("a+") as handle:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            raise LaunchError(
-                f"{lock}: this robot already runs (launcher {owner});"
-                " a second one would write the same shared memory, so nothing was started;"
-                f" end that one (Ctrl-C there, or kill {owner}), or run another --facility"
-            ) from error
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
-        try:
-            yield
-        finally:
-            handle.truncate(0)
+            lock = single_instance(paths.run / "launcher.pid", "run another --facility")
+            held.enter_context(lock)
+        except SecondInstanceError as error:
+            raise LaunchError(str(error)) from error
+        yield
 
 
 def make_folders(paths: Paths, robot_id: str) -> Path:
