@@ -37,6 +37,7 @@ AREAS: Final = (
     Area("drill", "sim.drills.cli", "Prove the deployment criteria, one drill each."),
     Area("modes", "runtime.cli", "What the robot may still do when something is missing."),
     Area("skills", "runtime.skills.cli", "Make, sign and inspect skills."),
+    Area("kernel", "rt_kernel.cli", "Build the real-time kernel; compare a running one."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),
     Area("bench", "sim.bench.cli", "Measure speed and size, with peers in the same run."),
 )
