@@ -9,7 +9,7 @@ opinion nor the gripper's alone makes a task done.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import hypot
+from math import hypot, inf
 
 from runtime.agent.task import FailReason, Task
 
@@ -54,6 +54,7 @@ class Rules:
     confidence_min: float = 0.5
     place_pitch_m: float = 0.025  # of the raster of places that are tried in the tray
     place_gap_m: float = 0.008  # left free between two parts, whichever way they are turned
+    place_room_m: float = 0.03  # more is not looked for
     verify_radius_m: float = 0.06
     area_margin_m: float = 0.02
     observe_timeout_ns: int = 10_000_000_000
@@ -280,20 +281,29 @@ def choose_target(run: Execution, scene: Scene, rules: Rules) -> SeenPart | None
 
 
 def choose_place(scene: Scene, target: SeenPart, rules: Rules) -> Position | None:
-    """The first place in the tray where the part touches no other, however it hangs at the cup.
+    """Where in the tray the part has most room around it, however it hangs at the cup.
 
-    A part set down on another one presses on it with all the arm's stiffness. None when the tray
-    is too full.
+    A part set down on another one presses on it with all the arm's stiffness, and what the camera
+    measures of a part in the arm's shadow is a centimetre or two off: so room is used while there
+    is some. None when the tray is too full.
     """
     taken = [p for p in scene.parts if rules.place.holds(p.position_m, p.radius_m)]
-    for x, y in place_grid(rules, target.radius_m):
-        if all(
-            hypot(x - part.position_m[0], y - part.position_m[1])
-            >= target.radius_m + part.radius_m + rules.place_gap_m
-            for part in taken
-        ):
-            return (x, y, target.position_m[2])
-    return None
+    best: tuple[float, tuple[float, float]] | None = None
+    for place in place_grid(rules, target.radius_m):
+        room_m = min((_room_m(place, target, part, rules) for part in taken), default=inf)
+        if best is None or room_m > best[0]:
+            best = (room_m, place)
+        if room_m >= rules.place_room_m:
+            break
+    if best is None or best[0] < rules.place_gap_m:
+        return None
+    return (*best[1], target.position_m[2])
+
+
+def _room_m(place: tuple[float, float], target: SeenPart, other: SeenPart, rules: Rules) -> float:
+    """Between footprints; and what lies there already must not be taken for what is brought."""
+    away_m = hypot(place[0] - other.position_m[0], place[1] - other.position_m[1])
+    return away_m - max(target.radius_m + other.radius_m, rules.verify_radius_m)
 
 
 def place_grid(rules: Rules, radius_m: float) -> Sequence[tuple[float, float]]:

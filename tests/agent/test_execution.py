@@ -181,7 +181,7 @@ def test_a_part_is_placed_inside_the_tray_and_touches_no_other(parts: list[SeenP
     assert RULES.place.holds(place, 1e-9 - radius_m)
     for other in parts:
         apart_m = hypot(place[0] - other.position_m[0], place[1] - other.position_m[1])
-        assert apart_m > radius_m + other.radius_m
+        assert apart_m > max(radius_m + other.radius_m, RULES.verify_radius_m)
 
 
 def test_an_empty_tray_is_filled_from_the_middle_with_large_parts():
@@ -191,6 +191,13 @@ def test_an_empty_tray_is_filled_from_the_middle_with_large_parts():
         assert place is not None, f"no place beside {count} parts"
         lying.append(replace(large, position_m=place))
     assert lying[0].position_m[:2] == pytest.approx((0.47, 0.24))
+
+
+def test_a_part_is_placed_where_it_has_room_not_just_beside_another():
+    lying = SeenPart(20, (0.47, 0.24, 0.04), 0.9, 0.04)
+    place = choose_place(seen(S, lying), replace(PART, radius_m=0.04), RULES)
+    assert place is not None
+    assert hypot(place[0] - 0.47, place[1] - 0.24) >= 0.08 + RULES.place_room_m
 
 
 def test_a_full_tray_leaves_no_place():
@@ -251,6 +258,14 @@ def test_whatever_is_seen_attempts_are_bounded_and_every_task_ends(looks):
     assert run.stage.is_final
 
 
+def brought(scene: Scene, place_m: tuple[float, float, float]) -> bool:
+    return any(
+        hypot(part.position_m[0] - place_m[0], part.position_m[1] - place_m[1])
+        <= RULES.verify_radius_m
+        for part in scene.parts
+    )
+
+
 @given(st.lists(LOOKS, min_size=10, max_size=60))
 def test_done_is_reached_only_with_a_part_seen_where_it_was_to_go(looks):
     run, now_ns = begin(TASK, 0), 0
@@ -258,11 +273,13 @@ def test_done_is_reached_only_with_a_part_seen_where_it_was_to_go(looks):
         now_ns += STEP
         view = look(drawn, now_ns)
         after = advance(run, view, now_ns, RULES)
+        if after.stage is Stage.PICK and run.stage is Stage.OBSERVE:
+            assert not brought(view.scene, after.place_m)
         if after.stage is Stage.DONE and run.stage is not Stage.DONE:
             event("done")
             assert view.scene is not None
             assert run.place_m is not None
             assert view.holding is False
             assert view.scene.capture_ns >= run.stage_since_ns
-            assert any(part.position_m[:2] == run.place_m[:2] for part in view.scene.parts)
+            assert brought(view.scene, run.place_m)
         run = after
