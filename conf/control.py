@@ -107,8 +107,9 @@ def _gpio(config: Config) -> dict[str, Any] | None:
 
 def _hal(config: Config) -> dict[str, Any]:
     match config.hardware.actuation:
-        case SimActuation():
-            return {"kind": "sim"}
+        case SimActuation() as arm:
+            slow = {} if arm.slow_motion == 1 else {"slow_motion": arm.slow_motion}
+            return {"kind": "sim", **slow}
         case Cia402Actuation() as bus:
             drive = config.robot.drive
             return {

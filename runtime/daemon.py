@@ -23,6 +23,7 @@ import sdnotify
 
 from conf.profile import read_profile
 from conf.schema import Config
+from conf.schema.hardware import SimActuation
 from runtime.hal.clock import Clock, SystemClock
 from runtime.paths import Paths
 from runtime.processes import PROCESSES, ProcessSpec, find_process, wanted_thread
@@ -147,6 +148,7 @@ def run_loop(
     *,
     beat: Callable[[], None],
     report: Callable[[LoopAccount], None],
+    slow_motion: int = 1,
 ) -> None:
     """Steps on an absolute grid until told to stop."""
     period_ns = round(1e9 / process.rate_hz)
@@ -162,7 +164,7 @@ def run_loop(
         if ended_ns - reported_ns >= REPORT_EVERY_NS:
             report(account)
             account, reported_ns = LoopAccount(), ended_ns
-        time.sleep(max(0, deadline_ns - clock.now_ns()) / 1e9)
+        time.sleep(max(0, deadline_ns - clock.now_ns()) * slow_motion / 1e9)
 
 
 def run_daemon(
@@ -207,7 +209,7 @@ def _serve(spec: ProcessSpec, paths: Paths, build: Callable[[Context], Process])
     obtained = schedule(spec, config)
     log.info("scheduling obtained: %s", obtained.fields())
     paths.data.mkdir(parents=True, exist_ok=True)
-    clock = SystemClock()
+    clock = SystemClock(slow_motion_of(config))
     telemetry = TelemetryClient(paths.telemetry_socket, spec.name, clock)
     process = build(Context(config, paths, clock, Shm(paths.shm), telemetry))
     notifier = sdnotify.SystemdNotifier()
@@ -219,11 +221,18 @@ def _serve(spec: ProcessSpec, paths: Paths, build: Callable[[Context], Process])
             stop,
             beat=lambda: notifier.notify("WATCHDOG=1"),
             report=_reporter(spec.name, telemetry, obtained),
+            slow_motion=clock.slow_motion,
         )
     finally:
         notifier.notify("STOPPING=1")
         process.close()
     log.info("ended as told")
+
+
+def slow_motion_of(config: Config) -> int:
+    """Machine seconds in one of the robot's: more than one only where its arm is simulated."""
+    actuation = config.hardware.actuation
+    return actuation.slow_motion if isinstance(actuation, SimActuation) else 1
 
 
 def schedule(spec: ProcessSpec, config: Config) -> Obtained:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from conf.schema import Config
+from conf.schema.hardware import CameraSource, Thread
 from conf.schema.hardware import Scheduling as ThreadPolicy
-from conf.schema.hardware import Thread
 
 
 class Area(StrEnum):
@@ -70,13 +70,18 @@ def always(config: Config) -> bool:
     return True
 
 
+def sees(config: Config) -> bool:
+    """There are cameras to look through; else recorded detections are told again (sim/replay)."""
+    return config.hardware.cameras.source is not CameraSource.REPLAY
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     name: str
     area: Area = Area.RUNTIME
     tier: Tier = Tier.SUPPORT
     module: str | None = None  # `python -m module`; None: a binary, started by `command`
-    command: tuple[str, ...] = ()  # with {python} {run} {data} {shm} {control} {root} filled in
+    command: tuple[str, ...] = ()  # with {python} {run} {data} {shm} {control} {root} … filled in
     rate_hz: float | None = None
     scheduling: Scheduling = field(default_factory=Scheduling)
     watchdog_ms: int | None = None
@@ -129,6 +134,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         rate_hz=30,
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.40, memory_mib=350),
+        runs=sees,
         start_order=30,
         groups=("video", "render"),
         devices=("char-nvidia*", "char-video4linux"),

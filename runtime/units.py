@@ -23,6 +23,7 @@ class Place:
     run: Path
     data: Path
     shm: Path
+    dynamics: Path = Path("/opt/bedplate/bin/dynamics")  # plays the arm where there is no cell
     fleet: Path = Path()  # the fleet side's folder and broker, in development only
     mosquitto: Path = Path("/usr/sbin/mosquitto")
 
@@ -51,6 +52,7 @@ def _filled(spec: ProcessSpec, place: Place) -> list[str]:
     values = {
         "python": place.python,
         "controld": place.controld,
+        "dynamics": place.dynamics,
         "control": place.run / "control.json",
         "run": place.run,
         "data": place.data,

@@ -1,16 +1,29 @@
 """The rows of the process table that exist only where the robot is simulated, and the fleet's side.
 
-They have the type of `runtime/processes.py`, so the development supervisor treats all rows alike;
-none of them is ever rendered into a robot's image.
+They have the type of `runtime/processes.py`, so the development supervisor treats all rows alike.
+An image holds them only where the profile plays its arm without a cell: a guest in emulation.
 """
 
 from conf.schema import Config
+from conf.schema.hardware import CameraSource, Plant, SimActuation
 from conf.schema.telemetry import Store
 from runtime.processes import Area, Budget, Policy, ProcessSpec, Scheduling
 
 
 def simulated(config: Config) -> bool:
-    return config.hardware.actuation.kind == "sim"
+    """The whole cell is simulated, with what is in it and what sees it."""
+    actuation = config.hardware.actuation
+    return isinstance(actuation, SimActuation) and actuation.plant is Plant.MUJOCO
+
+
+def bare(config: Config) -> bool:
+    """The arm alone is simulated, by its rigid bodies."""
+    actuation = config.hardware.actuation
+    return isinstance(actuation, SimActuation) and actuation.plant is Plant.DYNAMICS
+
+
+def replayed(config: Config) -> bool:
+    return config.hardware.cameras.source is CameraSource.REPLAY
 
 
 def wants_influxdb(config: Config) -> bool:
@@ -36,6 +49,26 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         scheduling=Scheduling(nice=5),
         budget=Budget(cpu_ratio=0.45, memory_mib=350),
         runs=simulated,
+        start_order=6,
+    ),
+    ProcessSpec(
+        name="dynamics",
+        area=Area.SIM,
+        command=("{dynamics}", "--control", "{control}", "--shm", "{shm}"),
+        rate_hz=1000,
+        scheduling=Scheduling(policy=Policy.FIFO, priority=60),
+        budget=Budget(cpu_ratio=0.05, memory_mib=16),
+        runs=bare,
+        start_order=5,
+    ),
+    ProcessSpec(
+        name="replayd",
+        area=Area.SIM,
+        module="sim.replay.replayd",
+        rate_hz=30,
+        watchdog_ms=5000,
+        budget=Budget(cpu_ratio=0.03, memory_mib=90),
+        runs=replayed,
         start_order=6,
     ),
     ProcessSpec(

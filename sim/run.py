@@ -40,7 +40,8 @@ from sim.status import Glance, Watcher
 from sim.supplies import install_skill, prepare_fleet_side
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTROLD = ROOT / "runtime/controld/target/bin/controld"
+BINARIES = ROOT / "runtime/controld/target/bin"
+CONTROLD = BINARIES / "controld"
 START_TIMEOUT_S = 120.0
 STATUS_EVERY_S = 10.0
 POLL_S = 0.5
@@ -116,6 +117,7 @@ class Run:
             run=self.paths.run,
             data=self.paths.data,
             shm=self.paths.shm,
+            dynamics=BINARIES / "dynamics",
             fleet=self.fleet,
             mosquitto=Path(self.prepared.broker[0]),
         )

@@ -27,7 +27,7 @@ def test_names_are_unique_and_every_row_says_what_it_may_use():
     for row in EVERYTHING:
         assert 0 < row.budget.cpu_ratio <= 1.0
         assert row.budget.memory_mib > 0
-        assert (row.module is None) == (row.name in {"controld", "mosquitto"})
+        assert (row.module is None) == (row.name in {"controld", "dynamics", "mosquitto"})
 
 
 def test_every_module_of_the_table_exists():

@@ -18,6 +18,7 @@ from conf.checks.cell import (
     check_ranges,
     check_rates,
     check_reach,
+    check_stand_ins,
     check_stopping,
 )
 from conf.checks.compute import (
@@ -50,6 +51,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_reach,
     check_model,
     check_cameras,
+    check_stand_ins,
     check_rates,
 )
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from conf.mistake import Mistake, unplaced
 from conf.schema import Config
+from conf.schema.hardware import CameraSource, Plant, SimActuation
 
 STOP_MAX_S: Final = 5.0
 KEEP_OUTS_MAX: Final = 16
@@ -119,6 +120,9 @@ def check_model(config: Config) -> Iterator[Mistake]:
 def check_cameras(config: Config) -> Iterator[Mistake]:
     """Every stream has a mount; the cell, the bin and both eyes of the stereo pair are there."""
     streams, mounts = config.hardware.cameras.streams, config.robot.cameras
+    if config.hardware.cameras.source is CameraSource.REPLAY:
+        yield from _no_streams(config)
+        return
     for name in ("cell", "bin", "stereo_left", "stereo_right"):
         if name not in streams:
             yield unplaced(
@@ -147,6 +151,38 @@ def check_cameras(config: Config) -> Iterator[Mistake]:
             "depth comes from comparing the two pictures pixel by pixel",
             f"width_px: {left.width_px}",
         )
+
+
+def _no_streams(config: Config) -> Iterator[Mistake]:
+    """Replayed detections stand in for cameras: there are no pictures, and unit files move none."""
+    if config.hardware.cameras.streams:
+        names = ", ".join(config.hardware.cameras.streams)
+        yield unplaced(
+            "hardware.cameras.streams",
+            f"{names} with source: replay",
+            "no stream",
+            "nobody would deliver these pictures, and whoever waits for one waits for ever",
+            "streams: {}",
+        )
+
+
+def check_stand_ins(config: Config) -> Iterator[Mistake]:
+    """An arm without a cell has nothing to show to cameras, and replayed parts are only picked
+    where the plant takes the replay's word for what the cup touches."""
+    hardware = config.hardware
+    replayed = hardware.cameras.source is CameraSource.REPLAY
+    arm = hardware.actuation
+    plant = arm.plant if isinstance(arm, SimActuation) else None
+    bare = plant is Plant.DYNAMICS
+    if bare == replayed:
+        return
+    yield unplaced(
+        "hardware.cameras.source",
+        f"{hardware.cameras.source.value} with {f'plant: {plant}' if plant else 'a real arm'}",
+        "replay exactly where actuation.plant is dynamics",
+        "the robot would see one cell and touch another",
+        "source: replay" if bare else "source: sim, or v4l2 on a real arm",
+    )
 
 
 def check_rates(config: Config) -> Iterator[Mistake]:

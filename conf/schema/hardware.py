@@ -39,6 +39,7 @@ class Execution(StrEnum):
 class CameraSource(StrEnum):
     SIM = "sim"
     V4L2 = "v4l2"
+    REPLAY = "replay"  # no pictures: recorded detections are told again (sim/replay)
 
 
 class Meshes(StrEnum):
@@ -46,10 +47,29 @@ class Meshes(StrEnum):
     VISUAL = "visual"
 
 
+class Plant(StrEnum):
+    """Who plays the arm where there is none."""
+
+    MUJOCO = "mujoco"  # the whole cell, with contacts and pictures
+    DYNAMICS = "dynamics"  # the arm's rigid bodies alone, for guests too slow for the cell
+
+
 class SimActuation(Model):
-    """Drives of the simulated plant, over shared memory."""
+    """Drives of the simulated plant, over shared memory.
+
+    Only a simulated arm has a time of its own to slow down, so the setting lives here: no profile
+    of a real arm can carry it.
+    """
 
     kind: Literal["sim"]
+    plant: Plant = setting("what plays the arm", default=Plant.MUJOCO)
+    slow_motion: int = setting(
+        "seconds of the machine's clock in one second of the robot's: all rates, lives and"
+        " time-outs of the robot stretch alike",
+        default=1,
+        ge=1,
+        le=100,
+    )
 
 
 class Cia402Actuation(Model):

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the control process and its Python module, in release, and puts them where the robot's processes look:
 #   runtime/controld/target/bin/controld     runtime/shm/_native.abi3.so     runtime/shm/enums.py
+#   runtime/controld/target/bin/dynamics     (the simulated arm without its cell, sim/dynamics)
 # Does nothing when the sources are those of the last build. Honours CARGO_TARGET_DIR. "--debug" builds without optimising.
 set -eu
 cd "$(dirname "$0")"
@@ -19,7 +20,7 @@ fi
 
 sources_hash() {
     { echo "$profile $(rustc --version)"
-      find . -path ./target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.toml' -o -name 'Cargo.lock' \) -print | LC_ALL=C sort | xargs sha256sum
+      find . ../../sim/dynamics -path ./target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.toml' -o -name 'Cargo.lock' -o -name 'drives.json' \) -print | LC_ALL=C sort | xargs sha256sum
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -28,13 +29,13 @@ mkdir -p "$bin_dir"
 exec 9>"$bin_dir/.lock"
 flock 9
 hash=$(sources_hash)
-if [ -x "$bin_dir/controld" ] && [ -f "$shm_dir/_native.abi3.so" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ]; then
+if [ -x "$bin_dir/controld" ] && [ -x "$bin_dir/dynamics" ] && [ -f "$shm_dir/_native.abi3.so" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ]; then
     echo "build: controld is up to date (${hash%"${hash#????????}"})"
     exit 0
 fi
 
 echo "build: controld and its Python module, $profile, into $build_dir"
-set -- --locked -p controld -p python
+set -- --locked -p controld -p python -p dynamics
 [ "$profile" = release ] && set -- --release "$@"
 cargo build "$@"
 cargo run --quiet --locked -p layout --example python >"$shm_dir/.enums.py.new"
@@ -42,6 +43,7 @@ cargo run --quiet --locked -p layout --example python >"$shm_dir/.enums.py.new"
 # Renamed into place, so that a running process keeps the file it has mapped.
 install_file() { cp "$1" "$2.new" && mv -f "$2.new" "$2"; }
 install_file "$build_dir/$profile/controld" "$bin_dir/controld"
+install_file "$build_dir/$profile/dynamics" "$bin_dir/dynamics"
 install_file "$build_dir/$profile/lib_native.so" "$shm_dir/_native.abi3.so"
 if cmp -s "$shm_dir/.enums.py.new" "$shm_dir/enums.py"; then rm "$shm_dir/.enums.py.new"; else mv "$shm_dir/.enums.py.new" "$shm_dir/enums.py"; fi
 echo "$hash" >"$stamp"

@@ -87,6 +87,11 @@ def open_camera(config: Config, shm: Shm, clock: Clock, name: str) -> Camera:
             return SharedCamera(shm, name, depth=stream.depth, color=stream.color)
         case CameraSource.V4L2:
             return V4l2Camera(stream, clock)
+        case CameraSource.REPLAY:
+            raise ValueError(
+                f"cameras.{name}: the profile replays recorded detections, so there are no pictures"
+                " and no process looks for any; choose a hardware profile with cameras to use one"
+            )
 
 
 class V4l2Camera:

@@ -5,6 +5,7 @@ import pytest
 from conf.canbus import Bus, classical_bits, cycle_us, fd_bits
 from conf.checks import CHECKS, cross_check
 from conf.load import Composed, compose
+from conf.mistake import ConfigError
 
 
 def problems(composed: Composed, **changes: object) -> dict[str, str]:
@@ -266,3 +267,24 @@ def test_problem_of_a_cross_check_carries_the_line_of_the_setting(tree):
     text = tree.text_of_refusal()
     assert text.startswith(f"conf/ota/default.yaml:{line}  ota.artifact_max_mib\n  got 9000 MiB")
     assert text.endswith("1 problem; nothing was composed")
+
+
+def test_replayed_parts_are_only_picked_by_a_bare_arm(tree):
+    """The plant of the whole cell has parts of its own, elsewhere than those of a recording."""
+    for hardware, override in (
+        ("sim_x86", "hardware.actuation.plant=dynamics"),
+        ("qemu_arm64", "hardware.actuation.plant=mujoco"),
+    ):
+        with pytest.raises(ConfigError, match="see one cell and touch another"):
+            tree.compose(hardware=hardware, overrides=[override])
+
+
+def test_replay_has_no_cameras(tree):
+    wish = "hardware.cameras.streams={cell: {width_px: 160, height_px: 120, rate_hz: 30}}"
+    with pytest.raises(ConfigError, match="nobody would deliver these pictures"):
+        tree.compose(hardware="qemu_arm64", overrides=[wish])
+
+
+def test_no_real_arm_can_be_slowed(tree):
+    with pytest.raises(ConfigError, match="slow_motion"):
+        tree.compose(hardware="jetson_agx_orin", overrides=["hardware.actuation.slow_motion=2"])

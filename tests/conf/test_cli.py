@@ -93,7 +93,7 @@ def test_refused_configuration_prints_every_mistake_and_ends_with_2():
 def test_check_without_a_choice_checks_every_pair():
     result = bedplate("config", "check")
     assert result.exit_code == 0
-    assert result.output.count(" fits ") == 8
+    assert result.output.count(" fits ") == 10
 
 
 def test_check_of_one_pair_as_json_carries_the_parts_of_each_mistake():

@@ -18,9 +18,8 @@ PAIRS = list(itertools.product(options_of("hardware"), options_of("facility")))
 
 
 def test_the_promised_boards_and_sites_are_there():
-    assert {"sim_x86", "qemu_arm64", "jetson_agx_orin", "jetson_thor"} <= set(
-        options_of("hardware")
-    )
+    boards = {"sim_x86", "qemu_arm64", "qemu_arm64_icount", "jetson_agx_orin", "jetson_thor"}
+    assert boards <= set(options_of("hardware"))
     assert {"osaka", "gdansk"} <= set(options_of("facility"))
 
 

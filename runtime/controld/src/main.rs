@@ -14,9 +14,9 @@ use controld::looping::{self, Looping};
 use controld::notify::Notifier;
 use controld::options::{self, Options};
 use controld::shm::StateWriter;
-use controld::sys::{alloc::Guarded, law, rights, signals};
+use controld::sys::{alloc::Guarded, clock, law, rights, signals};
 use controld::watchdog::{self, Pulse};
-use decide::params::{Control, Policy};
+use decide::params::{self, Control, Policy};
 
 #[global_allocator]
 static ALLOCATOR: Guarded = Guarded;
@@ -87,6 +87,9 @@ fn start(arguments: Vec<String>) -> Result<ExitCode, Refusal> {
     let options =
         options::parse(arguments.into_iter()).map_err(|problem| (EXIT_USAGE, format!("{problem}\n{}", options::USAGE)))?;
     let control = control::load(&options.control).map_err(refuse(EXIT_CONTROL))?;
+    if let params::Hal::Sim { slow_motion } = &control.hal {
+        clock::slow_down(*slow_motion);
+    }
     signals::block_stop_signals();
     signals::install_handlers().map_err(refuse(EXIT_RIGHTS))?;
     let state = StateWriter::open(&options.shm).map_err(refuse(EXIT_SHM))?;

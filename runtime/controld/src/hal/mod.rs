@@ -64,7 +64,7 @@ impl Hal {
     /// What is missing, or does not fit.
     pub fn open(control: &Control, dir: &Path) -> Result<Self, OpenError> {
         match &control.hal {
-            params::Hal::Sim {} => Sim::open(dir).map(|s| Self::Sim(Box::new(s))).map_err(OpenError::Shm),
+            params::Hal::Sim { .. } => Sim::open(dir).map(|s| Self::Sim(Box::new(s))).map_err(OpenError::Shm),
             params::Hal::Cia402 { interface, fd, .. } => {
                 if let Some(schedule) = schedule_of(control) {
                     schedule.check().map_err(OpenError::Schedule)?;

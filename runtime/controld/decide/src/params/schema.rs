@@ -244,10 +244,25 @@ pub struct Gpio {
     pub line: u32,
 }
 
+const fn real_time() -> u32 {
+    1
+}
+
 /// What stands behind the actuator interface.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Hal {
-    Sim {},
-    Cia402 { interface: String, fd: bool, bitrate_bps: u64, data_bitrate_bps: u64, nodes: Vec<u8>, counts_per_rad: Vec<f64> },
+    Sim {
+        /// Seconds of the machine's clock in one second of the robot's; only a simulated arm has a time of its own.
+        #[serde(default = "real_time")]
+        slow_motion: u32,
+    },
+    Cia402 {
+        interface: String,
+        fd: bool,
+        bitrate_bps: u64,
+        data_bitrate_bps: u64,
+        nodes: Vec<u8>,
+        counts_per_rad: Vec<f64>,
+    },
 }

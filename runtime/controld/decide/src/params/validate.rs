@@ -146,6 +146,9 @@ impl Control {
         if let Some(gpio) = &self.gpio {
             found.require(!gpio.chip.is_empty(), "gpio.chip", "nothing", "a device", "there is nothing to toggle");
         }
+        if let Hal::Sim { slow_motion } = &self.hal {
+            found.count("hal.slow_motion", u64::from(*slow_motion), 1, 100, "the robot's clock would stand or jump");
+        }
         if let Hal::Cia402 { nodes, counts_per_rad, bitrate_bps, data_bitrate_bps, .. } = &self.hal {
             let n = self.model.links.len();
             let why = "a joint would have no drive";

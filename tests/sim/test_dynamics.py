@@ -1,0 +1,135 @@
+"""The plant without a cell moves as MuJoCo's does on the same commands."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conf.control import control_bytes, write_control
+from conf.load import compose, options_of
+from conf.schema import Config
+from runtime.shm.dynamics import RobotModel
+from sim.compile_drives import DRIVES, drives_text
+from sim.layout import Array
+from sim.run import BINARIES
+from sim.scene import Scene
+
+BINARY = BINARIES / "dynamics"
+MOVING_MS, BRAKED_MS = 2500, 700
+SWING_RAD = 0.35
+# MuJoCo solves friction and brakes softly, and both round differently: a tenth of a milliradian in
+# motion, and two while brakes of another kind bring the same arm to a stand.
+MOVING_RAD, BRAKED_RAD = 1e-4, 2e-3
+
+pytestmark = pytest.mark.skipif(
+    not BINARY.is_file(), reason=f"{BINARY} is not built; try  runtime/controld/build.sh"
+)
+
+
+def test_drives_of_the_bare_arm_are_those_of_the_cell() -> None:
+    assert DRIVES.read_text() == drives_text(), "try  python -m sim.compile_drives"
+
+
+def swing(home_rad: Array, tick: int) -> tuple[Array, Array, Array]:
+    """Position, velocity and acceleration of a swing of all joints, each at a pace of its own."""
+    t = tick / 1000
+    pace = 2.0 + 0.7 * np.arange(len(home_rad))
+    start = 1.0 - np.exp(-4.0 * t * t)  # from rest
+    q = home_rad + SWING_RAD * start * np.sin(pace * t)
+    qd = SWING_RAD * (
+        start * pace * np.cos(pace * t) + 8.0 * t * np.exp(-4.0 * t * t) * np.sin(pace * t)
+    )
+    return q, qd, -SWING_RAD * start * pace**2 * np.sin(pace * t)
+
+
+def commands_of(config: Config) -> list[dict[str, object]]:
+    home = np.array(config.robot.home_rad)
+    model = RobotModel(control_bytes(config))
+    lines: list[dict[str, object]] = []
+    for tick in range(MOVING_MS + BRAKED_MS):
+        q, qd, qdd = swing(home, tick)
+        lines.append(
+            {
+                "q_rad": q.tolist(),
+                "qd_rad_s": qd.tolist(),
+                "tau_ff_nm": model.inverse_dynamics(q, qd, qdd).tolist(),
+                "power": tick < MOVING_MS,
+            }
+        )
+    return lines
+
+
+def bare_arm(config: Config, commands: list[dict[str, object]], folder: Path) -> Array:
+    write_control(config, folder / "control.json")
+    told = folder / "commands"
+    told.write_text("".join(json.dumps(line) + "\n" for line in commands))
+    done = subprocess.run(
+        [BINARY, "--control", folder / "control.json", "--offline", told],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return np.array([json.loads(line) for line in done.stdout.splitlines()])
+
+
+def arm_in_its_cell(config: Config, commands: list[dict[str, object]]) -> Array:
+    scene = Scene(
+        1,
+        config.robot.arm.kind.value,
+        people=0,
+        parts=0,
+        pool=1,
+        distractors=0,
+        home_rad=config.robot.home_rad,
+    )
+    path: list[Array] = []
+    for line in commands:
+        scene.set_power(bool(line["power"]))
+        scene.set_joint_targets(
+            np.array(line["q_rad"]), np.array(line["qd_rad_s"]), np.array(line["tau_ff_nm"])
+        )
+        scene.step_once()
+        path.append(scene.q.copy())
+    return np.array(path)
+
+
+@pytest.mark.parametrize("facility", options_of("facility"))
+def test_bare_arm_moves_as_the_arm_in_its_cell(facility: str, tmp_path: Path) -> None:
+    config = compose(hardware="sim_x86", facility=facility).config
+    commands = commands_of(config)
+    bare, whole = bare_arm(config, commands, tmp_path), arm_in_its_cell(config, commands)
+    away = np.abs(bare - whole).max(axis=1)
+    assert np.ptp(whole, axis=0).min() > SWING_RAD, "every joint has moved"
+    assert away[:MOVING_MS].max() < MOVING_RAD
+    assert away.max() < BRAKED_RAD
+
+
+def test_another_mass_would_be_seen(tmp_path: Path) -> None:
+    """The bound is tight enough that a tool of another weight breaks it."""
+    config = compose(hardware="sim_x86", facility="osaka").config
+    commands = commands_of(config)
+    links = list(config.robot.model.links)
+    links[-1] = links[-1].model_copy(update={"mass_kg": links[-1].mass_kg * 1.2})
+    model = config.robot.model.model_copy(update={"links": tuple(links)})
+    heavier = config.model_copy(update={"robot": config.robot.model_copy(update={"model": model})})
+    away = np.abs(bare_arm(heavier, commands, tmp_path) - arm_in_its_cell(config, commands))
+    assert away[:MOVING_MS].max() > MOVING_RAD
+
+
+def test_a_senseless_command_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    config = compose(hardware="sim_x86", facility="osaka").config
+    write_control(config, tmp_path / "control.json")
+    good = json.dumps(commands_of(config)[0])
+    for second, said in (("{", "line 2"), (good.replace("true", "1"), "line 2")):
+        (tmp_path / "commands").write_text(f"{good}\n{second}\n")
+        done = subprocess.run(
+            [BINARY, "--control", tmp_path / "control.json", "--offline", tmp_path / "commands"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
