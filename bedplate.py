@@ -36,6 +36,7 @@ AREAS: Final = (
     Area("run", "sim.cli", "Run one robot in a simulated cell, with its fleet side."),
     Area("drill", "sim.drills.cli", "Prove the deployment criteria, one drill each."),
     Area("modes", "runtime.cli", "What the robot may still do when something is missing."),
+    Area("rt", "runtime.acceptance.cli", "Whether this machine holds its deadlines."),
     Area("skills", "runtime.skills.cli", "Make, sign and inspect skills."),
     Area("kernel", "rt_kernel.cli", "Build the real-time kernel; compare a running one."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),

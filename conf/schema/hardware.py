@@ -219,6 +219,51 @@ class Storage(Model):
     data_mib: int = setting("what outlives updates: spool, skills, keys", ge=512, le=16_777_216)
 
 
+class Load(StrEnum):
+    """What runs beside the loop while it is judged; each inside the machine, none from outside."""
+
+    DISK = "disk"
+    MEMORY = "memory"
+    NETWORK = "network"  # over the loopback interface
+    PYTHON = "python"  # processes that start, work and end
+
+
+class Acceptance(Model):
+    """What `bedplate rt accept` measures, and what the board must hold."""
+
+    quiet_cycles: int = setting(
+        "control cycles judged without load", default=60_000, ge=1_000, le=100_000_000
+    )
+    loaded_cycles: int = setting(
+        "control cycles judged under load", default=60_000, ge=1_000, le=100_000_000
+    )
+    peer_cycles: int = setting(
+        "wake-ups of cyclictest beside each of them", default=30_000, ge=1_000, le=100_000_000
+    )
+    load: tuple[Load, ...] = setting(
+        "the load, all of it at once",
+        default=(Load.DISK, Load.MEMORY, Load.NETWORK, Load.PYTHON),
+        min_length=1,
+    )
+    missed_max: int = setting("missed deadlines allowed in each part", default=0, ge=0, le=1000)
+    wakeup_max_us: float = setting(
+        "latest wake-up allowed",
+        default=100.0,
+        gt=0,
+        le=10_000,
+        because="what the wake-up takes is missing to the cycle: a tenth of it at most",
+        suggest=100.0,
+    )
+    peer_ratio_max: float = setting(
+        "latest wake-up allowed, in units of cyclictest's own in the same boot",
+        default=1.5,
+        gt=0,
+        le=100,
+        because="beyond cyclictest's the delay is the loop's own, not the kernel's",
+        suggest=1.5,
+    )
+
+
 class Hardware(Model):
     name: Key = setting("name of the profile, as its file")
     arch: Arch = setting("instruction set")
@@ -229,3 +274,4 @@ class Hardware(Model):
     cameras: Cameras = setting("camera streams")
     storage: Storage = setting("disk and partitions")
     actuation: Actuation = setting("how commands reach the motors")
+    acceptance: Acceptance = setting("the real-time acceptance", default=Acceptance())
