@@ -11,7 +11,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -187,21 +189,37 @@ class Journal:
             stream.write(json.dumps(row) + "\n")
 
 
-def evaluate(
-    arm: Arm, tasks: int, scenario: str, pictures: Pictures, journal: Journal, *, quiet: bool
-) -> list[TaskResult]:
-    known, results = journal.load(), []
-    for offset in range(math.ceil(tasks / TASKS_PER_RUN)):
-        seed, wanted = FIRST_SEED + offset, min(TASKS_PER_RUN, tasks - len(results))
-        found = known.get(seed)
-        if found is None:
-            found = run_seed(arm, seed, TASKS_PER_RUN, scenario, pictures)
+@dataclass(frozen=True)
+class Trial:
+    """What is tried; the same for every seed."""
+
+    arm: Arm
+    tasks: int
+    scenario: str
+    pictures: Pictures
+
+    @property
+    def seeds(self) -> range:
+        return range(FIRST_SEED, FIRST_SEED + math.ceil(self.tasks / TASKS_PER_RUN))
+
+    def run(self, seed: int) -> list[TaskResult]:
+        return run_seed(self.arm, seed, TASKS_PER_RUN, self.scenario, self.pictures)
+
+
+def evaluate(trial: Trial, journal: Journal, processes: int, *, quiet: bool) -> list[TaskResult]:
+    """Results in the order of the seeds, however many processes shared them."""
+    known = journal.load()
+    waiting = [seed for seed in trial.seeds if seed not in known]
+    # Each process opens its own renderer, so none may inherit one.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for seed, found in zip(waiting, pool.map(trial.run, waiting), strict=True):
             journal.append(seed, found)
-        results += found[:wanted]
-        if not quiet:
-            good = sum(result.success for result in results)
-            print(f"seed {seed}: {good}/{len(results)} tasks", flush=True)
-    return results
+            known[seed] = found
+            if not quiet:
+                told = [result for one in trial.seeds for result in known.get(one, [])]
+                good = sum(result.success for result in told)
+                print(f"seed {seed}: {good}/{len(told)} tasks", flush=True)
+    return [result for seed in trial.seeds for result in known[seed]][: trial.tasks]
 
 
 def main() -> None:
@@ -212,18 +230,14 @@ def main() -> None:
     parser.add_argument(
         "--pictures", type=Pictures, choices=list(Pictures), default=Pictures.RENDERED
     )
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--journal", type=Path, help="results so far, to go on from")
     parser.add_argument("--card", action="store_true", help="write the figures onto the card")
     parser.add_argument("--json", action="store_true", help="only the figures, as JSON")
     arguments = parser.parse_args()
-    results = evaluate(
-        arguments.arm,
-        arguments.tasks,
-        arguments.scenario,
-        arguments.pictures,
-        Journal(arguments.journal),
-        quiet=arguments.json,
-    )
+    trial = Trial(arguments.arm, arguments.tasks, arguments.scenario, arguments.pictures)
+    journal = Journal(arguments.journal)
+    results = evaluate(trial, journal, arguments.processes, quiet=arguments.json)
     head = {
         "arm": arguments.arm.value,
         "scenario": arguments.scenario,
