@@ -23,10 +23,15 @@ import sdnotify
 
 from conf.profile import read_profile
 from conf.schema import Config
-from conf.schema.hardware import SimActuation
 from runtime.hal.clock import Clock, SystemClock
 from runtime.paths import Paths
-from runtime.processes import PROCESSES, ProcessSpec, find_process, wanted_thread
+from runtime.processes import (
+    PROCESSES,
+    ProcessSpec,
+    find_process,
+    slow_motion_of,
+    wanted_thread,
+)
 from runtime.scheduling import Obtained, RealtimeRefusedError, obtain_scheduling
 from runtime.shm import Shm
 from runtime.telemetry.client import TelemetryClient
@@ -227,12 +232,6 @@ def _serve(spec: ProcessSpec, paths: Paths, build: Callable[[Context], Process])
         notifier.notify("STOPPING=1")
         process.close()
     log.info("ended as told")
-
-
-def slow_motion_of(config: Config) -> int:
-    """Machine seconds in one of the robot's: more than one only where its arm is simulated."""
-    actuation = config.hardware.actuation
-    return actuation.slow_motion if isinstance(actuation, SimActuation) else 1
 
 
 def schedule(spec: ProcessSpec, config: Config) -> Obtained:

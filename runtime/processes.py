@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from conf.schema import Config
-from conf.schema.hardware import CameraSource, Thread
+from conf.schema.hardware import CameraSource, SimActuation, Thread
 from conf.schema.hardware import Scheduling as ThreadPolicy
 
 
@@ -93,6 +93,9 @@ class ProcessSpec:
     groups: tuple[str, ...] = ()  # device groups the sandboxed unit needs
     devices: tuple[str, ...] = ()
     network: bool = False  # may open sockets beyond Unix ones
+    writes: tuple[str, ...] = ()  # topics of shared memory that it alone writes
+    keeps: bool = False  # writes to the data partition
+    scheduled_by_unit: bool = False  # real-time priority comes from its unit, it does not ask
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -126,6 +129,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         start_order=10,
         groups=("gpio",),
         devices=("/dev/gpiochip0",),
+        writes=("hal.actuators",),
     ),
     ProcessSpec(
         name="visiond",
@@ -138,6 +142,8 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         start_order=30,
         groups=("video", "render"),
         devices=("char-nvidia*", "char-video4linux"),
+        writes=("people", "scene"),
+        keeps=True,
     ),
     ProcessSpec(
         name="policyd",
@@ -150,6 +156,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         start_order=30,
         groups=("render",),
         devices=("char-nvidia*",),
+        writes=("command.policy", "policy_status"),
     ),
     ProcessSpec(
         name="plannerd",
@@ -159,6 +166,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.10, memory_mib=150),
         start_order=30,
+        writes=("command.fallback", "plan"),
     ),
     ProcessSpec(
         name="safetyd",
@@ -169,6 +177,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         watchdog_ms=2000,
         budget=Budget(cpu_ratio=0.10, memory_mib=150),
         start_order=30,
+        writes=("verdict",),
     ),
     ProcessSpec(
         name="agentd",
@@ -179,6 +188,8 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.08, memory_mib=150),
         start_order=40,
+        writes=("directive", "goal"),
+        keeps=True,
     ),
     ProcessSpec(
         name="telemetryd",
@@ -188,6 +199,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         budget=Budget(cpu_ratio=0.10, memory_mib=120),
         start_order=20,
         network=True,
+        keeps=True,
     ),
 )
 
@@ -201,6 +213,12 @@ def wanted_thread(spec: ProcessSpec, config: Config) -> tuple[Scheduling, frozen
         case ThreadPolicy.OTHER:
             scheduling = Scheduling(nice=spec.scheduling.nice)
     return scheduling, frozenset(thread.cpus)
+
+
+def slow_motion_of(config: Config) -> int:
+    """Machine seconds in one of the robot's: more than one only where its arm is simulated."""
+    actuation = config.hardware.actuation
+    return actuation.slow_motion if isinstance(actuation, SimActuation) else 1
 
 
 def find_process(name: str, table: tuple[ProcessSpec, ...] = PROCESSES) -> ProcessSpec:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.schema import Config
-from runtime.processes import Policy, ProcessSpec, Restart, wanted_thread
+from runtime.processes import ProcessSpec, Restart, Tier, find_process, slow_motion_of
+from runtime.sandbox import EVERYWHERE, rights, sandbox
 
-MEMORY_CEILING = 3  # times the budget: beyond that it is a leak, not a load
 USER = "bedplate"
+CONTROL_ORDER = find_process("controld").start_order
+CONTROL_OOM = -900  # the last to go when memory runs out
+START_S = 120  # a guest in emulation imports slowly
+BOOT_MEMORY_MIB = 256
+HARDWARE_WATCHDOG_S = 20
+REBOOT_WATCHDOG_S = 60
+NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
 @dataclass(frozen=True)
@@ -75,41 +82,67 @@ def render_unit(spec: ProcessSpec, config: Config, place: Place) -> str:
     sections = {
         "Unit": _unit_section(spec),
         "Service": [
-            *_service_lines(spec, place),
-            *_right_lines(spec, config),
-            *_sandbox(spec, place),
+            *_service_lines(spec, config, place),
+            *rights(spec, config),
+            *sandbox(spec, config, _writable(spec, place)),
         ],
         "Install": ["WantedBy=bedplate.target"],
     }
-    return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
+    return _text(sections)
 
 
 def render_units(
     processes: tuple[ProcessSpec, ...], config: Config, place: Place
 ) -> dict[str, str]:
-    """File name → text of everything systemd needs to run the robot."""
+    """File name → text of everything systemd needs to run the robot; `image_path` says where."""
     chosen = [spec for spec in processes if spec.runs(config)]
     files = {f"bedplate-{spec.name}.service": render_unit(spec, config, place) for spec in chosen}
+    files["bedplate-boot.service"] = _boot_unit(chosen, place)
+    files["bedplate-enrol.service"] = _enrol_unit(place)
     files["bedplate.target"] = _target(chosen)
     files["sysusers.d/bedplate.conf"] = _sysusers(chosen)
     files["tmpfiles.d/bedplate.conf"] = _tmpfiles(place)
+    files["system.conf.d/bedplate.conf"] = _manager()
     return files
+
+
+def image_path(name: str) -> str:
+    """Where a rendered file lies in the image, from its root."""
+    folder = name.split("/")[0]
+    if folder in ("sysusers.d", "tmpfiles.d"):
+        return f"usr/lib/{name}"
+    return f"usr/lib/systemd/{name}" if "/" in name else f"usr/lib/systemd/system/{name}"
+
+
+def _text(sections: dict[str, list[str]]) -> str:
+    return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
 
 
 def _unit_section(spec: ProcessSpec) -> list[str]:
     lines = [
         f"Description=Bedplate {spec.name}, tier {spec.tier.value}",
         "PartOf=bedplate.target",
+        # Without a profile that was checked there is nothing to run.
+        "Requires=bedplate-boot.service",
+        "After=bedplate-boot.service",
         f"StartLimitIntervalSec={spec.restart.burst_s}",
         f"StartLimitBurst={spec.restart.burst}",
     ]
     if spec.name == "controld":
         # A robot whose control cannot be kept alive is reset; everything else may fail by itself.
-        return [*lines, "StartLimitAction=reboot-force", "FailureAction=reboot-force"]
+        # What plays its arm, where something does, is there before it looks for sensors.
+        return [
+            *lines,
+            "After=bedplate-dynamics.service",
+            "StartLimitAction=reboot-force",
+            "FailureAction=reboot-force",
+        ]
+    if spec.start_order < CONTROL_ORDER:
+        return lines
     return [*lines, "Wants=bedplate-controld.service", "After=bedplate-controld.service"]
 
 
-def _service_lines(spec: ProcessSpec, place: Place) -> list[str]:
+def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]:
     lines = [
         "Type=notify",
         "NotifyAccess=main",
@@ -118,74 +151,116 @@ def _service_lines(spec: ProcessSpec, place: Place) -> list[str]:
         f"User={user_of(spec)}",
         f"Group={USER}",
         f"Restart={spec.restart.when.value}",
+        # A start that is tried again is no failure yet: the failure action waits for the last one.
+        "RestartMode=direct",
         f"RestartSec={spec.restart.delay_ms}ms",
+        f"TimeoutStartSec={START_S}s",
         f"TimeoutStopSec={spec.stop_s}s",
         "UMask=0027",
+        f"OOMScoreAdjust={CONTROL_OOM if spec.tier is Tier.CONTROL else 0}",
     ]
     if spec.watchdog_ms is not None:
-        lines.append(f"WatchdogSec={spec.watchdog_ms}ms")
+        # What a process does in its own time takes longer on the clock of a slowed guest.
+        lines.append(f"WatchdogSec={spec.watchdog_ms * slow_motion_of(config)}ms")
     lines.extend(f"Environment={key}={value}" for key, value in spec.environment)
     return lines
 
 
-def _right_lines(spec: ProcessSpec, config: Config) -> list[str]:
-    """Scheduling: the unit grants the right, the process itself asks and reports what it got."""
-    lines = [f"MemoryMax={spec.budget.memory_mib * MEMORY_CEILING}M", "RemoveIPC=no"]
-    wanted, cpus = wanted_thread(spec, config)
-    if cpus:
-        lines.append(f"CPUAffinity={' '.join(str(cpu) for cpu in sorted(cpus))}")
-    if wanted.nice:
-        lines.append(f"Nice={wanted.nice}")
-    if wanted.policy is not Policy.FIFO:
-        return [*lines, "RestrictRealtime=yes", "CapabilityBoundingSet="]
-    return [
-        *lines,
-        f"LimitRTPRIO={wanted.priority}",
-        "LimitMEMLOCK=infinity",
-        "AmbientCapabilities=CAP_SYS_NICE CAP_IPC_LOCK",
-        "CapabilityBoundingSet=CAP_SYS_NICE CAP_IPC_LOCK",
-    ]
+def _writable(spec: ProcessSpec, place: Place) -> tuple[str, ...]:
+    folders = [place.run, *([place.data] if spec.keeps else []), place.shm]
+    return tuple(str(folder) for folder in folders)
 
 
-def _sandbox(spec: ProcessSpec, place: Place) -> list[str]:
-    families = ["AF_UNIX"]
-    if spec.network:
-        families += ["AF_INET", "AF_INET6"]
-    if spec.name == "controld":
-        families += ["AF_CAN", "AF_NETLINK"]
-    lines = [
-        "NoNewPrivileges=yes",
-        "ProtectSystem=strict",
-        f"ReadWritePaths={place.run} {place.data} {place.shm}",
-        "ProtectHome=yes",
-        "PrivateTmp=yes",
-        "ProtectKernelTunables=yes",
-        "ProtectKernelModules=yes",
-        "ProtectKernelLogs=yes",
-        "ProtectControlGroups=yes",
-        "ProtectHostname=yes",
-        "ProtectClock=yes",
-        "RestrictNamespaces=yes",
-        "RestrictSUIDSGID=yes",
-        "LockPersonality=yes",
-        "SystemCallArchitectures=native",
+def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
+    """Before all others, as root: it hands out the profile and makes every message its owner's."""
+    owners = [f"--own {topic}={user_of(spec)}" for spec in chosen for topic in spec.writes]
+    command = f"{place.python} -m runtime.boot --run-dir {place.run} --data-dir {place.data}"
+    service = [
+        "Type=notify",
+        "NotifyAccess=main",
+        "RemainAfterExit=yes",
+        f"ExecStart={' '.join([command, f'--shm {place.shm}', *owners])}",
+        f"WorkingDirectory={place.root}",
+        f"Group={USER}",
+        f"TimeoutStartSec={START_S}s",
+        "UMask=0022",
+        *(line for line in EVERYWHERE if not line.startswith(NOT_OF_ROOT)),
+        "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
+        f"ReadWritePaths={place.run} {place.shm}",
+        f"ReadOnlyPaths=-{place.data}",
         "SystemCallFilter=@system-service",
-        "SystemCallErrorNumber=EPERM",
-        f"RestrictAddressFamilies={' '.join(families)}",
+        "RestrictAddressFamilies=AF_UNIX",
+        "IPAddressDeny=any",
+        "RestrictRealtime=yes",
         "DevicePolicy=closed",
+        "PrivateDevices=yes",
+        f"MemoryMax={BOOT_MEMORY_MIB}M",
     ]
-    lines.extend(f"DeviceAllow={device} rw" for device in spec.devices)
-    if spec.groups:
-        lines.append(f"SupplementaryGroups={' '.join(spec.groups)}")
-    if spec.module is None:
-        lines.append("MemoryDenyWriteExecute=yes")  # inference libraries make code at run time
-    return lines
+    unit = [
+        "Description=Bedplate boot: the profile handed out, the machine compared with it",
+        "DefaultDependencies=no",
+        "Requires=local-fs.target",
+        "After=local-fs.target systemd-tmpfiles-setup.service bedplate-grow.service",
+        "Before=bedplate.target",
+        "Conflicts=shutdown.target",
+    ]
+    return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
+
+
+def _enrol_unit(place: Place) -> str:
+    """Until the fleet knows this robot: keys are made, a certificate is asked for. As telemetryd,
+    whose keys they are. The robot works meanwhile, and keeps its records."""
+    row = find_process("telemetryd")
+    unit = [
+        "Description=Bedplate enrolment: this robot's keys, and the fleet's certificate for them",
+        f"ConditionPathExists={place.data}/enrolment.json",
+        f"ConditionPathExists=!{place.data}/pki/robot.crt",
+        "Wants=network-online.target",
+        "After=network-online.target bedplate-boot.service",
+        "StartLimitIntervalSec=0",
+    ]
+    command = f"{place.python} -m runtime.enrol --data-dir {place.data}"
+    service = [
+        "Type=exec",
+        f"ExecStart={command}",
+        f"WorkingDirectory={place.root}",
+        f"User={user_of(row)}",
+        f"Group={USER}",
+        "Restart=on-failure",
+        "RestartSec=10s",
+        "RestartPreventExitStatus=2",  # a token that the fleet refuses for good
+        "UMask=0077",
+        *EVERYWHERE,
+        f"ReadWritePaths={place.data}",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "RestrictRealtime=yes",
+        "DevicePolicy=closed",
+        "PrivateDevices=yes",
+        f"MemoryMax={BOOT_MEMORY_MIB}M",
+    ]
+    return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
 
 
 def _target(chosen: list[ProcessSpec]) -> str:
-    wants = " ".join(f"bedplate-{spec.name}.service" for spec in chosen)
+    names = ["boot", *(spec.name for spec in chosen), "enrol"]
+    wants = " ".join(f"bedplate-{name}.service" for name in names)
     unit = f"[Unit]\nDescription=Bedplate: one robot\nWants={wants}\n"
     return f"{unit}\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def _manager() -> str:
+    """systemd alone opens the hardware watchdog, and feeds it while it runs. controld's WatchdogSec
+    is what a hung control process misses; restarts that do not help end in a forced reset, and a
+    reset that hangs is ended by the hardware."""
+    lines = [
+        f"RuntimeWatchdogSec={HARDWARE_WATCHDOG_S}s",
+        f"RebootWatchdogSec={REBOOT_WATCHDOG_S}s",
+        f"KExecWatchdogSec={REBOOT_WATCHDOG_S}s",
+        "CtrlAltDelBurstAction=none",
+    ]
+    return "[Manager]\n" + "\n".join(lines) + "\n"
 
 
 def _sysusers(chosen: list[ProcessSpec]) -> str:
@@ -199,6 +274,7 @@ def _tmpfiles(place: Place) -> str:
     # Sticky: everyone in the group makes its own files, nobody removes another's.
     folders = [place.run, place.run / "log", place.data, place.shm.parent, place.shm]
     lines = [f"d {folder} 3775 root {USER} -" for folder in folders]
+    lines.append(f"d {place.data / 'pki'} 0750 {user_of(find_process('telemetryd'))} {USER} -")
     lines.append(f"L+ {place.run / 'shm'} - - - - {place.shm}")
     return "\n".join(lines) + "\n"
 

@@ -40,6 +40,7 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         budget=Budget(cpu_ratio=0.15, memory_mib=150),
         runs=simulated,
         start_order=5,
+        writes=("hal.sensors",),
     ),
     ProcessSpec(
         name="cameras",
@@ -60,6 +61,9 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         budget=Budget(cpu_ratio=0.05, memory_mib=16),
         runs=bare,
         start_order=5,
+        writes=("hal.sensors",),
+        scheduled_by_unit=True,
+        watchdog_ms=2000,
     ),
     ProcessSpec(
         name="replayd",
@@ -70,6 +74,7 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         budget=Budget(cpu_ratio=0.03, memory_mib=90),
         runs=replayed,
         start_order=6,
+        writes=("people", "scene", "hal.gpu"),
     ),
     ProcessSpec(
         name="faultd",
@@ -80,6 +85,7 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         runs=simulated,
         start_order=5,
         network=True,
+        writes=("hal.gpu",),
     ),
 )
 
