@@ -74,7 +74,7 @@ def build_kernel(
         say(f"kernel {known.release}: in the cache")
         return known
     check_machine(cache)
-    with only_one(cache, say):
+    with disk_in_words(cache), only_one(cache, say):
         recipe, package = obtain_source(recipe, cache, say, relock=relock)
         if (known := find_build(recipe, cache)) is not None:  # made while this one waited, or moved
             return known
@@ -138,6 +138,20 @@ def only_one(cache: Path, say: Say) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def disk_in_words(cache: Path) -> Iterator[None]:
+    """A full disk or a folder that may not be written is one message, not a trace of calls."""
+    try:
+        yield
+    except OSError as error:
+        raise KernelError(
+            str(error.filename or cache),
+            error.strerror or str(error),
+            "the kernel was not made; what is done so far is kept",
+            "make room or give the right to write there, and start again: it goes on",
+        ) from None
+
+
 def drop_older_trees(cache: Path, current: Path) -> None:
     """Trees that nobody will go on with: each is a gigabyte."""
     for folder in cache.glob("tree-*"):
@@ -145,6 +159,8 @@ def drop_older_trees(cache: Path, current: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     for leftover in (cache / "build").glob("*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in (cache / "source").glob("*.partial"):
+        leftover.unlink()
 
 
 def make_command(recipe: Recipe, *words: str) -> list[str]:
@@ -204,7 +220,7 @@ def _run(command: list[str], tree: Path) -> None:
 
 def check_options(recipe: Recipe, cache: Path, say: Say) -> None:
     """Everything up to the long step."""
-    with only_one(cache, say):
+    with disk_in_words(cache), only_one(cache, say):
         package = fetch_source(recipe.source, cache, say)
         configure(recipe, prepare_tree(recipe, package, cache, say))
 

@@ -1,5 +1,10 @@
 """From package to kept kernel, with a source in small in place of Debian's."""
 
+import errno
+import os
+import signal
+import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -85,6 +90,55 @@ def test_half_a_build_is_none(archive: Archive, config: Config, tmp_path: Path):
     build(archive, config, tmp_path)
     assert not left.exists()
     assert not (tmp_path / "tree-older").exists()
+
+
+def test_a_full_disk_is_one_message_and_the_next_build_goes_on(
+    archive: Archive, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("rt_kernel.build.shutil.copyfile", full)
+        with pytest.raises(KernelError, match=r"Image\n  got No space left on device"):
+            build(archive, config, tmp_path)
+    assert build(archive, config, tmp_path).image.is_file()
+    assert not list((tmp_path / "build").glob("*.partial"))
+
+
+def test_killed_in_the_middle_nothing_runs_on_and_the_next_build_goes_on(
+    archive: Archive, config: Config, tmp_path: Path
+):
+    """The small source sleeps in its compiler; the build is killed there, as by the kernel."""
+    (tmp_path / "sleep").touch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child never comes back to threads
+        child = os.fork()
+    if child == 0:
+        try:
+            build(archive, config, tmp_path)
+        finally:
+            os._exit(0)
+    deadline_s = time.monotonic() + 60
+    while not (tmp_path / "sleeping").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    compiler = int((tmp_path / "sleeping").read_text())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while _runs(compiler):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    (tmp_path / "sleep").unlink()
+    assert build(archive, config, tmp_path).image.is_file()
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_a_source_that_is_gone_stops_the_build_unless_a_newer_one_is_allowed(
