@@ -14,9 +14,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from conf.schema import Config
 
 __all__ = [
+    "BootFinding",
     "BootReport",
+    "BootStage",
     "BuildInput",
     "BuildManifest",
+    "Certainty",
     "CohortSnapshot",
     "ConfidenceInterval",
     "Config",
@@ -89,6 +92,30 @@ class SchedulingObtained(Part):
     cpus_obtained: tuple[int, ...]
 
 
+class Certainty(StrEnum):
+    """`unknown` never counts as ok."""
+
+    OK = "ok"
+    WRONG = "wrong"
+    UNKNOWN = "unknown"
+
+
+class BootFinding(Part):
+    """One thing the running machine was compared with the profile or the manifest in."""
+
+    item: Name
+    wanted: str
+    found: str
+    verdict: Certainty
+
+
+class BootStage(Part):
+    """How far the boot was, on the clock that starts with the kernel."""
+
+    name: Name
+    at_s: Annotated[float, Field(ge=0)]
+
+
 class BootReport(Record):
     """What a robot found when it came up."""
 
@@ -100,6 +127,9 @@ class BootReport(Record):
     kernel_arguments: str
     memory_locked: bool
     scheduling: tuple[SchedulingObtained, ...]
+    findings: tuple[BootFinding, ...]
+    stages: tuple[BootStage, ...]
+    first_boot: tuple[str, ...]  # what was done because it was this robot's first boot
     healthy: bool | None  # None: not known, which never counts as healthy
     problems: tuple[str, ...]
     booted_at: AwareDatetime

@@ -43,6 +43,34 @@ class Paths:
         return self.run / "uplink.json"
 
     @property
+    def realtime(self) -> Path:
+        """What the kernel granted to controld."""
+        return self.run / "realtime.json"
+
+    @property
+    def kernel(self) -> Path:
+        """What rt_kernel/verify.py found."""
+        return self.run / "kernel.json"
+
+    @property
+    def boot_report(self) -> Path:
+        return self.run / "boot.json"
+
+    @property
+    def first_boot(self) -> Path:
+        """A line for each thing that was done because it was this robot's first boot."""
+        return self.run / "first-boot"
+
+    @property
+    def data_volatile(self) -> Path:
+        """Why nothing is kept over this boot; missing where the data partition is."""
+        return self.run / "data-volatile"
+
+    @property
+    def enrolment(self) -> Path:
+        return self.data / "enrolment.json"
+
+    @property
     def log(self) -> Path:
         return self.run / "log"
 

@@ -120,7 +120,10 @@ PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec(
         name="controld",
         tier=Tier.CONTROL,
-        command=("{controld}", "--control", "{control}", "--shm", "{shm}"),
+        command=(
+            *("{controld}", "--control", "{control}", "--shm", "{shm}"),
+            *("--realtime-file", "{run}/realtime.json"),
+        ),
         rate_hz=1000,
         scheduling=Scheduling(policy=Policy.FIFO, priority=99),
         watchdog_ms=100,

@@ -98,6 +98,7 @@ def render_units(
     chosen = [spec for spec in processes if spec.runs(config)]
     files = {f"bedplate-{spec.name}.service": render_unit(spec, config, place) for spec in chosen}
     files["bedplate-boot.service"] = _boot_unit(chosen, place)
+    files["bedplate-kernel.service"] = _kernel_unit(place)
     files["bedplate-enrol.service"] = _enrol_unit(place)
     files["bedplate.target"] = _target(chosen)
     files["sysusers.d/bedplate.conf"] = _sysusers(chosen)
@@ -207,6 +208,37 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
     return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
 
 
+def _kernel_unit(place: Place) -> str:
+    """The running kernel compared with the profile; what it finds, the boot report tells."""
+    unit = [
+        "Description=Bedplate kernel: the running one compared with the profile",
+        "Requires=bedplate-boot.service",
+        "After=bedplate-boot.service",
+    ]
+    files = f"--profile {place.run / 'profile.json'} --out {place.run / 'kernel.json'}"
+    service = [
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        f"ExecStart={place.python} -m rt_kernel.verify {files}",
+        f"WorkingDirectory={place.root}",
+        f"User={user_of(find_process('agentd'))}",
+        f"Group={USER}",
+        "UMask=0022",
+        *EVERYWHERE,
+        f"ReadWritePaths={place.run}",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
+        "RestrictAddressFamilies=AF_UNIX",
+        "IPAddressDeny=any",
+        "PrivateNetwork=yes",
+        "RestrictRealtime=yes",
+        "DevicePolicy=closed",
+        "PrivateDevices=yes",
+        f"MemoryMax={BOOT_MEMORY_MIB}M",
+    ]
+    return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
+
+
 def _enrol_unit(place: Place) -> str:
     """Until the fleet knows this robot: keys are made, a certificate is asked for. As telemetryd,
     whose keys they are. The robot works meanwhile, and keeps its records."""
@@ -244,7 +276,7 @@ def _enrol_unit(place: Place) -> str:
 
 
 def _target(chosen: list[ProcessSpec]) -> str:
-    names = ["boot", *(spec.name for spec in chosen), "enrol"]
+    names = ["boot", *(spec.name for spec in chosen), "kernel", "enrol"]
     wants = " ".join(f"bedplate-{name}.service" for name in names)
     unit = f"[Unit]\nDescription=Bedplate: one robot\nWants={wants}\n"
     return f"{unit}\n[Install]\nWantedBy=multi-user.target\n"
