@@ -83,26 +83,35 @@ def try_faults(
     report: dict[str, Any] = {}
     at_sample = round(FAULT_AT_S / 0.01)
     for name, make in FAULTS.items():
-        delays = []
+        delays, vetoes = [], []
         for seed in effort.fault_seeds:
             sabotage = make(np.random.default_rng(seed))
             run = record_run(arm, seed, FAULT_RUN_S, sabotage=sabotage, sabotage_at_s=FAULT_AT_S)
             found = play(run, predict, calibration)
             delays.append(detection_delay_s(found, at_sample, Verdict.RESTRICT))
-            print(f"{arm.value} {name} seed {seed}: noticed after {delays[-1]} s", flush=True)
-        report[name] = _fault_figures(delays)
+            vetoes.append(detection_delay_s(found, at_sample, Verdict.VETO))
+            told = f"noticed after {delays[-1]} s, vetoed after {vetoes[-1]} s"
+            print(f"{arm.value} {name} seed {seed}: {told}", flush=True)
+        report[name] = _fault_figures(delays, vetoes)
     return report
 
 
-def _fault_figures(delays: list[float | None]) -> dict[str, Any]:
-    noticed = sorted(delay for delay in delays if delay is not None)
-    soon = sum(delay <= DETECT_WITHIN_S for delay in noticed)
+def _fault_figures(delays: list[float | None], vetoes: list[float | None]) -> dict[str, Any]:
+    noticed = [delay for delay in delays if delay is not None]
     return {
         "runs": len(delays),
         "noticed": len(noticed),
-        f"noticed_within_{DETECT_WITHIN_S:g}_s": soon,
-        "median_delay_s": noticed[len(noticed) // 2] if noticed else None,
+        f"noticed_within_{DETECT_WITHIN_S:g}_s": sum(delay <= DETECT_WITHIN_S for delay in noticed),
+        "median_delay_s": _median(delays),
+        "vetoed": sum(delay is not None for delay in vetoes),
+        "median_veto_s": _median(vetoes),
     }
+
+
+def _median(delays: list[float | None]) -> float | None:
+    """Of those that came at all; the upper one of two."""
+    came = sorted(delay for delay in delays if delay is not None)
+    return came[len(came) // 2] if came else None
 
 
 def train(arm: Arm, effort: Effort, cache: Path | None) -> None:
