@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test run test test-python test-rust test-sample test-slow fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test test-python test-rust test-sample test-slow fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,29 @@ test-sample: setup-test ## a fixed few of the long proofs, in three to ten minut
 
 test-slow: setup-test ## the long proofs: whole fault matrices, an offline hour, 200 tasks
 	$(BIN)/python -m pytest -n $(JOBS) -q -rs -m slow
+
+setup-image:
+	@./bootstrap.sh image
+
+image: HARDWARE = qemu_arm64
+image: setup-image ## a disk image: make image HARDWARE=qemu_arm64 FACILITY=osaka
+	@$(BIN)/bedplate image build --hardware $(HARDWARE) --facility $(FACILITY) $(ARGS)
+
+boot: HARDWARE = qemu_arm64
+boot: setup-image ## that image in QEMU; the terminal is its serial port
+	@exec $(BIN)/bedplate image boot --hardware $(HARDWARE) --facility $(FACILITY) $(ARGS)
+
+verify: HARDWARE = qemu_arm64
+verify: setup-image ## build it again elsewhere and compare bit for bit
+	@$(BIN)/bedplate image verify --hardware $(HARDWARE) --facility $(FACILITY) $(ARGS)
+
+lock: lock-image
+
+lock-image: setup-image ## lock what the archive has now; prints what changed
+	@$(BIN)/bedplate image lock $(ARGS)
+
+test-image: setup-test setup-image ## build, boot and look into an image and a kernel
+	$(BIN)/python -m pytest -q -rs -m image -p no:randomly
 
 fmt: setup-test ## format Python and Rust
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && cd runtime/controld && cargo fmt --all

@@ -38,6 +38,7 @@ AREAS: Final = (
     Area("modes", "runtime.cli", "What the robot may still do when something is missing."),
     Area("rt", "runtime.acceptance.cli", "Whether this machine holds its deadlines."),
     Area("skills", "runtime.skills.cli", "Make, sign and inspect skills."),
+    Area("image", "image.cli", "Build a disk image; show, flash, boot and verify it."),
     Area("kernel", "rt_kernel.cli", "Build the real-time kernel; compare a running one."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),
     Area("bench", "sim.bench.cli", "Measure speed and size, with peers in the same run."),

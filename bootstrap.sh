@@ -5,6 +5,7 @@
 #
 #   ./bootstrap.sh run     what `make run` needs
 #   ./bootstrap.sh test    the same, and the browser and linters of `make test`
+#   ./bootstrap.sh image   what `make image` and `make boot` need beside that of `make run`
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -34,6 +35,35 @@ packages_test() {
 chromium          the page, driven as a user would
 fonts-dejavu-core letters on that page
 procps            tests that look at processes
+LIST
+}
+
+# The image's own programs come from its lock; these start the build, compile the kernel, run the guest.
+packages_image() {
+  cat <<'LIST'
+arch-test             whether arm64 programs run here
+bc                    the kernel's build
+binfmt-support        runs the robot's own dpkg while its root is made
+bison                 the kernel's build
+ca-certificates       certificates of the package sources
+cryptsetup-bin        looks into an image's verified slot
+e2fsprogs             the same
+fdisk                 the same
+flex                  the kernel's build
+gcc-aarch64-linux-gnu the kernel's compiler
+git                   says which files are the tree's
+make                  the kernel's build
+mmdebstrap            makes Debian's part of the root
+openssh-client        into the guest
+patch                 the kernel's build
+perl                  the kernel's build
+qemu-efi-aarch64      firmware of the guest
+qemu-system-arm       the guest
+qemu-user-static      runs the robot's own dpkg
+qemu-utils            the guest's disk
+uidmap                builds without root
+util-linux            namespaces
+xz-utils              the kernel's source
 LIST
 }
 
@@ -71,6 +101,7 @@ install_packages() {
   local missing
   missing=$("packages_run" | missing_packages)
   if [ "$1" = test ]; then missing="$missing $(packages_test | missing_packages)"; fi
+  if [ "$1" = image ]; then missing="$missing $(packages_image | missing_packages)"; fi
   # shellcheck disable=SC2086 # a list of names
   set -- $missing
   if [ $# = 0 ]; then step "system packages: all there"; return; fi
@@ -123,7 +154,7 @@ install_python() {
   fi
   step "Python packages: as locked"
   local groups=()
-  if [ "$1" = run ]; then groups=(--no-default-groups --group run); fi
+  if [ "$1" != test ]; then groups=(--no-default-groups --group run); fi
   UV_PYTHON_DOWNLOADS=never "$uv" sync --frozen --inexact --quiet "${groups[@]}" --python "$python"
 }
 
@@ -137,11 +168,22 @@ build_native() {
   fi
 }
 
+# Debian registers the emulator where systemd runs; in a container or a bare machine it is done here.
+enable_emulation() {
+  [ "$(uname -m)" != aarch64 ] || return 0
+  local folder=/proc/sys/fs/binfmt_misc
+  if [ ! -e "$folder/register" ]; then as_root mount -t binfmt_misc none "$folder" || true; fi
+  if [ ! -e "$folder/qemu-aarch64" ]; then as_root update-binfmts --enable qemu-aarch64 || true; fi
+  if [ -e "$folder/qemu-aarch64" ]; then step "emulation of arm64: there"
+  else echo "    arm64 programs do not run here; a root file system can only come from the cache"; fi
+}
+
 case "${1:-run}" in
-  run | test) ;;
-  *) sed -n '2,8p' "$0"; exit 2 ;;
+  run | test | image) ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
 esac
 install_packages "${1:-run}"
+if [ "${1:-run}" = image ]; then enable_emulation; fi
 install_rust
 install_python "${1:-run}"
 build_native

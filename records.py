@@ -71,15 +71,23 @@ class BuildInput(Part):
 
 
 class BuildManifest(Record):
-    """What went into an image, and what came out."""
+    """What went into an image, and what came out. Equal inputs give an equal record.
+
+    The copy inside the image cannot hold hashes of what it is part of; they are None there.
+    """
 
     hardware: Name
     facility: Name
-    image_sha256: Hash
-    rootfs_sha256: Hash
+    tree_version: Name  # commit of the sources
+    lock_sha256: Hash
     kernel_release: Name
+    kernel_recipe_sha256: Hash
+    contents_sha256: Hash  # of all files of the root, this record left out
+    root_hash: Hash | None = None  # of the tree of hashes over the root: what the kernel checks
+    image_sha256: Hash | None = None  # of the block map, which has a hash of every range
+    vendor_release: Name | None = None
     inputs: tuple[BuildInput, ...]
-    built_at: AwareDatetime
+    built_at: AwareDatetime  # when the inputs were locked: a second build says the same
 
 
 class SchedulingObtained(Part):

@@ -1,0 +1,143 @@
+"""The root file system as layers: tar files that are put one after the other, never on top.
+
+Who owns a path is then plain, a layer is made again only when its own inputs change, and no step
+needs the rights to make files of other owners.
+"""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from image.refusal import refused
+
+BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One path of a layer: a folder unless it has data, a source or a target."""
+
+    path: str
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    data: bytes | None = None
+    source: Path | None = None
+    target: str | None = None
+
+    @classmethod
+    def file(cls, path: str, text: str | bytes, mode: int = 0o644, gid: int = 0) -> Self:
+        data = text.encode() if isinstance(text, str) else text
+        return cls(path=path, mode=mode, gid=gid, data=data)
+
+    @classmethod
+    def copy(cls, path: str, source: Path, mode: int = 0o644) -> Self:
+        return cls(path=path, mode=mode, source=source)
+
+    @classmethod
+    def link(cls, path: str, target: str) -> Self:
+        return cls(path=path, mode=0o777, target=target)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A tar file and the paths in it."""
+
+    name: str
+    tar: Path
+
+    def members(self) -> Iterator[tarfile.TarInfo]:
+        with tarfile.open(self.tar) as archive:
+            yield from archive
+
+
+def write_layer(name: str, target: Path, entries: Iterable[Entry], epoch: int) -> Layer:
+    """Sorted, with one time for all, and with the folders that lead to each path."""
+    chosen = {entry.path: entry for entry in entries}
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(chosen):
+            _add(archive, chosen[path], epoch)
+    return Layer(name, target)
+
+
+def _add(archive: tarfile.TarFile, entry: Entry, epoch: int) -> None:
+    info = tarfile.TarInfo(f"./{entry.path}")
+    info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, epoch
+    if entry.target is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.target
+        archive.addfile(info)
+    elif entry.data is not None:
+        info.size = len(entry.data)
+        archive.addfile(info, io.BytesIO(entry.data))
+    elif entry.source is not None:
+        info.size = entry.source.stat().st_size
+        with entry.source.open("rb") as stream:
+            archive.addfile(info, stream)
+    else:
+        info.type = tarfile.DIRTYPE
+        archive.addfile(info)
+
+
+def join(layers: Sequence[Layer], target: Path, epoch: int) -> str:
+    """One tar file of all layers; its sha256. A path in two of them is refused.
+
+    Folders that lead to a path and are in no layer come first, with usual rights.
+    """
+    owner: dict[str, str] = {}
+    for layer in layers:
+        _claim(layer, owner)
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        for data in _pieces(layers, _missing_folders(owner), epoch):
+            out.write(data)
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _claim(layer: Layer, owner: dict[str, str]) -> None:
+    for member in layer.members():
+        name = normal(member.name)
+        if name in owner:
+            raise refused(
+                f"/{name}",
+                f"layers {owner[name]} and {layer.name} both have it",
+                "which of them a robot gets would depend on their order",
+                "leave it out of one of them",
+            )
+        owner[name] = layer.name
+
+
+def normal(name: str) -> str:
+    return str(PurePosixPath(name))
+
+
+def _pieces(layers: Sequence[Layer], folders: list[str], epoch: int) -> Iterator[bytes]:
+    yield _folder_bytes(folders, epoch)
+    for layer in layers:
+        with tarfile.open(layer.tar) as archive:
+            archive.getmembers()
+            left = archive.offset  # where the closing zero blocks begin
+        with layer.tar.open("rb") as stream:
+            while left:
+                chunk = stream.read(min(left, 1 << 20))
+                left -= len(chunk)
+                yield chunk
+    yield bytes(2 * BLOCK_BYTES)
+
+
+def _missing_folders(owner: dict[str, str]) -> list[str]:
+    wanted = {str(parent) for name in owner for parent in PurePosixPath(name).parents}
+    return sorted(wanted - set(owner) - {"."})
+
+
+def _folder_bytes(folders: list[str], epoch: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for folder in folders:
+            _add(archive, Entry(path=folder), epoch)
+        end = archive.offset
+    return buffer.getvalue()[:end]

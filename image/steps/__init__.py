@@ -1,0 +1,1 @@
+"""What `image/build.py` calls, one file a step."""

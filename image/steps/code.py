@@ -1,0 +1,58 @@
+"""The tree's own code and models, as git knows them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from conf.schema import Config
+from image.layers import Entry
+from image.programs import run
+from image.steps.robot import GUEST_ROWS, robot_rows
+
+PLACE = "opt/bedplate"
+AREAS = ("conf", "rt_kernel", "runtime")
+SINGLE = ("bedplate.py", "records.py")
+# Sources of what is compiled, scripts of training, and what only a build needs.
+LEFT_OUT = ("runtime/controld/", "rt_kernel/fragments/", "rt_kernel/patches/", "conf/editor/")
+KEPT_OF_CONTROLD = ("runtime/controld/__init__.py", "runtime/controld/distribution.py")
+SUFFIXES = (".py", ".json", ".yaml", ".npz", ".jsonl")
+MODEL_SUFFIXES = (".onnx", ".yaml", ".json")  # how they were made stays behind
+
+
+def tracked(tree: Path) -> list[str]:
+    """Files of the tree that git tracks, and those that are new and not ignored."""
+    listed = run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        why="list the tree's files",
+        cwd=tree,
+    )
+    return sorted({name for name in listed.split("\0") if name and (tree / name).is_file()})
+
+
+def wanted(names: Iterable[str], config: Config) -> list[str]:
+    """The files a robot with this profile gets."""
+    guest = any(row.name in GUEST_ROWS for row in robot_rows(config))
+    areas = (*AREAS, "sim/replay") if guest else AREAS
+    single = (*SINGLE, "sim/__init__.py") if guest else SINGLE
+    return [
+        name
+        for name in names
+        if name in single
+        or name in KEPT_OF_CONTROLD
+        or (name.startswith("models/") and name.endswith(MODEL_SUFFIXES))
+        or (
+            name.startswith(tuple(f"{area}/" for area in areas))
+            and name.endswith(SUFFIXES)
+            and not name.startswith(LEFT_OUT)
+        )
+    ]
+
+
+def entries(tree: Path, config: Config, compiled: Path) -> list[Entry]:
+    """The code, and the programs made of it."""
+    built = [
+        Entry.copy(str(path.relative_to(compiled)), path, 0o755)
+        for path in sorted(compiled.rglob("*"))
+        if path.is_file()
+    ]
+    files = [Entry.copy(f"{PLACE}/{name}", tree / name) for name in wanted(tracked(tree), config)]
+    return [*files, *built]

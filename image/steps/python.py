@@ -1,0 +1,142 @@
+"""Python packages of the robot: what uv.lock names, as wheels for its processor, by hash."""
+
+import shutil
+from pathlib import Path
+
+from image.cache import Cache, default_cache, sha256_of_text
+from image.layers import Entry
+from image.programs import run
+from image.refusal import BuildRefused, refused
+from image.steps.tools import Tools
+
+RECIPE = "1"
+VERSION = "3.13"
+PLACE = "opt/bedplate/venv"
+PACKAGES = f"{PLACE}/lib/python{VERSION}/site-packages"
+# A robot reads a compiled profile: what composes one stays on the build machine.
+NOT_ON_ROBOT = ("hydra-core", "omegaconf", "antlr4-python3-runtime")
+SOURCE_ONLY = ("sdnotify",)  # one pure file, published without a wheel
+COMPILED_HERE = ("ruckig",)  # no wheel for the robot: image/steps/extension.py
+LEFT_OUT = ("bin", ".lock", "numpy/tests", "numpy/*/tests", "*/__pycache__")
+
+
+def requirements(tree: Path, uv: Path) -> str:
+    """What uv.lock says for the robot, with hashes; the same text on every machine."""
+    return run(
+        [
+            uv,
+            "export",
+            "--frozen",
+            "--no-header",
+            "--no-annotate",
+            "--no-emit-project",
+            "--no-default-groups",
+            "--group",
+            "runtime",
+            *(
+                word
+                for name in (*NOT_ON_ROBOT, *COMPILED_HERE)
+                for word in ("--no-emit-package", name)
+            ),
+        ],
+        why="read the lock of Python packages",
+        cwd=tree,
+    )
+
+
+def find_uv() -> Path:
+    """The machine's own, or the one that bootstrap.sh has installed for this tree."""
+    found = shutil.which("uv")
+    kept = sorted(default_cache().parent.glob("uv-*/bin/uv"))
+    if found is None and not kept:
+        raise refused(
+            "uv", "not installed", "it reads the lock of Python packages", "./bootstrap.sh image"
+        )
+    return Path(found) if found else kept[-1]
+
+
+def install(tree: Path, tools: Tools, cache: Cache) -> Path:
+    """A folder that is the robot's site-packages, compiled to bytecode."""
+    uv = find_uv()
+    wanted = requirements(tree, uv)
+
+    def build(work: Path) -> None:
+        with cache.workspace("python") as scratch:
+            listed = scratch / "requirements.txt"
+            listed.write_text(wanted)
+            _install(uv, listed, work)
+        for pattern in LEFT_OUT:
+            for path in work.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _compile(work, tools)
+
+    return cache.make("python", sha256_of_text(RECIPE, VERSION, wanted), build)
+
+
+def _install(uv: Path, listed: Path, target: Path) -> None:
+    command = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        f"--target={target}",
+        "--python-platform=aarch64-manylinux_2_28",
+        f"--python-version={VERSION}",
+        "--require-hashes",
+        "--link-mode=copy",
+        "--only-binary=:all:",
+        *(f"--no-binary={name}" for name in SOURCE_ONLY),
+        f"--requirement={listed}",
+    ]
+    why = "install the robot's Python packages"
+    try:
+        run(command, why=why)
+    except BuildRefused:
+        shutil.rmtree(target)
+        target.mkdir(mode=0o755)
+        run([*command, "--offline"], why=why)  # all of it may be in uv's own cache
+
+
+def _compile(folder: Path, tools: Tools) -> None:
+    """Bytecode that is checked by content, not by time, made by the robot's release of Python."""
+    tools.run(
+        f"python{VERSION}",
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(folder),
+        "-p",
+        f"/{PACKAGES}",
+        folder,
+        why="compile the robot's Python packages",
+        environment={"PYTHONHOME": str(tools.root / "usr"), "PYTHONHASHSEED": "0"},
+    )
+
+
+def entries(folder: Path) -> list[Entry]:
+    """The environment: Debian's interpreter, these packages."""
+    found = [
+        Entry.copy(f"{PACKAGES}/{path.relative_to(folder)}", path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    ]
+    settings = f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {VERSION}\n"
+    return [
+        *found,
+        Entry.file(f"{PLACE}/pyvenv.cfg", settings),
+        Entry.link(f"{PLACE}/bin/python", f"/usr/bin/python{VERSION}"),
+        Entry.link(f"{PLACE}/bin/python3", "python"),
+    ]
+
+
+def extension_entries(folder: Path) -> list[Entry]:
+    return [Entry.copy(f"{PACKAGES}/{path.name}", path) for path in sorted(folder.glob("*.so"))]
+
+
+def installed(folder: Path) -> list[tuple[str, str]]:
+    """Name and version of every package in it."""
+    found = [path.name.removesuffix(".dist-info") for path in folder.glob("*.dist-info")]
+    return sorted((name.partition("-")[0], name.partition("-")[2]) for name in found)
