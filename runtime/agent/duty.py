@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from runtime.agent.execution import Execution, Rules, Stage, View, advance, begin
+from runtime.agent.execution import Execution, Rules, SeenPart, Stage, View, advance, begin
 from runtime.agent.store import TaskStore
 from runtime.agent.task import FailReason, Task, TaskSource, TaskState
 from runtime.hal.clock import Clock
@@ -90,6 +90,7 @@ class Duty:
         self._hash_of = hash_of
         self._auto_skill = auto_skill
         self._auto_from_ns = 0
+        self._unseen: tuple[SeenPart, ...] = ()
         self._next_id = 1
         self._recover()
         self._verify_skills()
@@ -193,7 +194,7 @@ class Duty:
             return
         active = replace(task, state=TaskState.ACTIVE)
         self._store.save(active)
-        self.running = begin(active, now_ns)
+        self.running = begin(active, now_ns, self._unseen)
         self._tell("task.started", Severity.INFO, active)
 
     def _own_task(self, now_ns: int, view: View) -> Task | None:
@@ -212,7 +213,7 @@ class Duty:
         self._tell("task.attempt_failed", Severity.WARNING, run.task, run)
 
     def _finish(self, run: Execution, now_ns: int) -> None:
-        self.running = None
+        self.running, self._unseen = None, run.unseen
         task = replace(run.task, attempts=run.attempt)
         wall_ns = self._clock.wall_ns()
         if run.stage is Stage.DONE:

@@ -56,7 +56,9 @@ class Rules:
     place_gap_m: float = 0.008  # left free between two parts, whichever way they are turned
     place_room_m: float = 0.03  # more is not looked for
     verify_radius_m: float = 0.06
-    area_margin_m: float = 0.02
+    # A part's middle lies off the wall by half its width; what is nearer is the wall's own top.
+    wall_margin_m: float = 0.01
+    unseen_kept: int = 6
     observe_timeout_ns: int = 10_000_000_000
     pick_timeout_ns: int = 45_000_000_000  # people may keep the arm waiting
     place_timeout_ns: int = 45_000_000_000
@@ -66,7 +68,7 @@ class Rules:
 
     def is_pickable(self, part: "SeenPart") -> bool:
         sure = part.confidence >= self.confidence_min
-        return sure and self.pick.holds(part.position_m, self.area_margin_m)
+        return sure and self.pick.holds(part.position_m, -self.wall_margin_m)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Execution:
     detail: str = ""
     stopped_since_ns: int | None = None
     missed: tuple[int, ...] = ()  # objects that an attempt failed on: others come first
+    unseen: tuple[SeenPart, ...] = ()  # set down, and not seen afterwards: they may lie there still
     fallback: bool = False  # the fallback controller moved the arm in this attempt
 
     def enter(self, stage: Stage, now_ns: int) -> "Execution":
@@ -124,8 +127,9 @@ class Execution:
         return now_ns - self.stage_since_ns
 
 
-def begin(task: Task, now_ns: int) -> Execution:
-    return Execution(task, Stage.OBSERVE, now_ns, attempt=task.attempts + 1)
+def begin(task: Task, now_ns: int, unseen: tuple[SeenPart, ...] = ()) -> Execution:
+    """`unseen` is what the execution before left: the tray outlives a task."""
+    return Execution(task, Stage.OBSERVE, now_ns, attempt=task.attempts + 1, unseen=unseen)
 
 
 def advance(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
@@ -185,7 +189,9 @@ def _observe(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution
         asked = run.task.object_id is not None
         reason = FailReason.OBJECT_NOT_SEEN if asked else FailReason.NO_PART_SEEN
         return _retry(run, now_ns, rules, reason) if late else run
-    place_m = choose_place(scene, target, rules)
+    # Only a tray that is full without them is worth the risk of pressing on one.
+    place_m = choose_place((*scene.parts, *run.unseen), target, rules)
+    place_m = place_m or choose_place(scene.parts, target, rules)
     if place_m is None:
         return _retry(run, now_ns, rules, FailReason.TRAY_FULL) if late else run
     return replace(run, target=target, place_m=place_m).enter(Stage.PICK, now_ns)
@@ -231,8 +237,15 @@ def _verify(run: Execution, view: View, now_ns: int, rules: Rules) -> Execution:
     if scene is not None and empty and _is_placed(run, scene, rules):
         return run.enter(Stage.DONE, now_ns)
     if run.time_in_stage_ns(now_ns) > rules.verify_timeout_ns:
-        return _retry(run, now_ns, rules, FailReason.PLACE_NOT_SEEN)
+        return _retry(_lost_sight(run, rules), now_ns, rules, FailReason.PLACE_NOT_SEEN)
     return run
+
+
+def _lost_sight(run: Execution, rules: Rules) -> Execution:
+    if run.target is None or run.place_m is None:
+        return run
+    there = replace(run.target, position_m=run.place_m)
+    return replace(run, unseen=(*run.unseen, there)[-rules.unseen_kept :])
 
 
 def _scene_since(run: Execution, view: View) -> Scene | None:
@@ -280,14 +293,14 @@ def choose_target(run: Execution, scene: Scene, rules: Rules) -> SeenPart | None
     )
 
 
-def choose_place(scene: Scene, target: SeenPart, rules: Rules) -> Position | None:
+def choose_place(parts: Sequence[SeenPart], target: SeenPart, rules: Rules) -> Position | None:
     """Where in the tray the part has most room around it, however it hangs at the cup.
 
     A part set down on another one presses on it with all the arm's stiffness, and what the camera
     measures of a part in the arm's shadow is a centimetre or two off: so room is used while there
     is some. None when the tray is too full.
     """
-    taken = [p for p in scene.parts if rules.place.holds(p.position_m, p.radius_m)]
+    taken = [p for p in parts if rules.place.holds(p.position_m, p.radius_m)]
     best: tuple[float, tuple[float, float]] | None = None
     for place in place_grid(rules, target.radius_m):
         room_m = min((_room_m(place, target, part, rules) for part in taken), default=inf)

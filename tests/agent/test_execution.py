@@ -90,6 +90,7 @@ def test_observe_takes_the_part_that_was_asked_for_and_no_other():
         replace(PART, confidence=0.3),
         replace(PART, position_m=(0.47, 0.24, 0.04)),
         replace(PART, position_m=(2.0, -0.2, 0.04)),
+        replace(PART, position_m=(0.34, -0.39, 0.04)),  # the top of the bin's wall
     ],
 )
 def test_observe_does_not_pick_what_is_doubtful_or_lies_elsewhere(part):
@@ -136,6 +137,23 @@ def test_place_without_a_part_in_the_tray_afterwards_is_no_success():
     assert (run.stage, run.reason, run.attempt) == (Stage.OBSERVE, FailReason.PLACE_NOT_SEEN, 2)
 
 
+def test_a_part_that_was_set_down_unseen_keeps_its_place_for_this_task_and_the_next():
+    """Two dark parts on one dark spot would be pressed into each other."""
+    run, now_ns = verifying(), S
+    first = run.place_m
+    while run.stage is not Stage.OBSERVE:
+        now_ns += STEP
+        run = advance(run, replace(IDLE, scene=seen(now_ns, PART)), now_ns, RULES)
+    again = advance(run, replace(IDLE, scene=seen(now_ns, PART)), now_ns, RULES)
+    after = advance(
+        begin(TASK, now_ns, again.unseen), replace(IDLE, scene=seen(now_ns, PART)), now_ns, RULES
+    )
+    for chosen in (again, after):
+        assert chosen.stage is Stage.PICK
+        apart_m = hypot(chosen.place_m[0] - first[0], chosen.place_m[1] - first[1])
+        assert apart_m > 2 * RADIUS_M
+
+
 def test_verify_does_not_count_a_part_that_is_still_in_the_gripper():
     run = verifying()
     there = SeenPart(9, run.place_m, 0.8, RADIUS_M)
@@ -174,7 +192,7 @@ def tray_parts() -> st.SearchStrategy[list[SeenPart]]:
 
 @given(tray_parts(), st.floats(0.02, 0.08))
 def test_a_part_is_placed_inside_the_tray_and_touches_no_other(parts: list[SeenPart], radius_m):
-    place = choose_place(seen(S, *parts), replace(PART, radius_m=radius_m), RULES)
+    place = choose_place(parts, replace(PART, radius_m=radius_m), RULES)
     if place is None:
         assert parts
         return
@@ -187,7 +205,7 @@ def test_a_part_is_placed_inside_the_tray_and_touches_no_other(parts: list[SeenP
 def test_an_empty_tray_is_filled_from_the_middle_with_large_parts():
     large, lying = replace(PART, radius_m=0.055), []
     for count in range(4):
-        place = choose_place(seen(S, *lying), large, RULES)
+        place = choose_place(lying, large, RULES)
         assert place is not None, f"no place beside {count} parts"
         lying.append(replace(large, position_m=place))
     assert lying[0].position_m[:2] == pytest.approx((0.47, 0.24))
@@ -195,7 +213,7 @@ def test_an_empty_tray_is_filled_from_the_middle_with_large_parts():
 
 def test_a_part_is_placed_where_it_has_room_not_just_beside_another():
     lying = SeenPart(20, (0.47, 0.24, 0.04), 0.9, 0.04)
-    place = choose_place(seen(S, lying), replace(PART, radius_m=0.04), RULES)
+    place = choose_place([lying], replace(PART, radius_m=0.04), RULES)
     assert place is not None
     assert hypot(place[0] - 0.47, place[1] - 0.24) >= 0.08 + RULES.place_room_m
 
@@ -203,8 +221,8 @@ def test_a_part_is_placed_where_it_has_room_not_just_beside_another():
 def test_a_full_tray_leaves_no_place():
     places = place_grid(RULES, RADIUS_M)
     parts = [SeenPart(i, (x, y, 0.02), 0.9, RADIUS_M) for i, (x, y) in enumerate(places)]
-    assert choose_place(seen(S, *parts), PART, RULES) is None
-    assert choose_place(seen(S), PART, RULES) is not None
+    assert choose_place(parts, PART, RULES) is None
+    assert choose_place([], PART, RULES) is not None
 
 
 PARTS = [
