@@ -28,8 +28,8 @@ from sim.replay.recording import (
 )
 
 SEED = 7
-WARM_UP_S = 4.0
-SECONDS = 24.0
+WARM_UP_S = 5.0  # until the cell is known and somebody walks
+SECONDS = 14.0
 PRESENT_RATIO = 0.95  # of the frames in which a part must be seen to be told again
 
 
