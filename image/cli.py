@@ -1,25 +1,34 @@
 """`bedplate image …`: build, show, flash, boot, verify, lock."""
 
 import functools
-import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
+from conf.load import compose
+from conf.mistake import ConfigError
+from image.again import build_again, compare
 from image.build import STEPS, build
+from image.cache import default_cache
+from image.data import prepare_guest, write_data
+from image.enrolment import Invitation, check_name, entries, read_invitation, read_keys
+from image.flash import Target, children_of, look_at, problems_of, read_image, write
+from image.flash import verify as verify_written
 from image.lockfile import LOCK_FILE, RELOCK, Lock, differences, lock_bytes, read_lock
 from image.mirror import find_mirrors
 from image.plan import TREE, Request, plan
 from image.progress import Progress, spoken
-from image.refusal import BuildRefused
+from image.qemu import Guest, run_in_foreground
+from image.refusal import BuildRefused, refused
 from image.resolve import resolve
+from image.show import read_manifest, show, summary
 from image.steps.manifest import Made
 
 app = typer.Typer(
@@ -167,9 +176,165 @@ def folder_of(hardware: str, facility: str, out: Path | None) -> Path:
     return out or TREE / "var" / "image" / f"{hardware}-{facility}"
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+@app.command("show")
+@_answers
+def show_command(
+    hardware: Hardware = "qemu_arm64",
+    facility: Facility = "osaka",
+    out: Out = None,
+    packages: Annotated[bool, typer.Option("--packages", help="Every package.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what is inside an image, from which inputs, with which config hash."""
+    shown = show(folder_of(hardware, facility, out))
+    if as_json:
+        print(shown.manifest.model_dump_json(indent=1))
+        return
+    print(summary(shown))
+    if packages:
+        for kind, name, version in shown.components:
+            print(f"  {kind:<6} {name:<40} {version}")
 
 
-def print_json(value: object) -> None:
-    print(json.dumps(value, indent=1))
+@app.command("flash")
+@_answers
+def flash_command(
+    device: Annotated[Path, typer.Argument(help="The whole disk, as /dev/sda.")],
+    hardware: Hardware = "qemu_arm64",
+    facility: Facility = "osaka",
+    out: Out = None,
+    robot: Annotated[str, typer.Option(help="This robot's name.")] = "",
+    invitation: Annotated[
+        Path | None, typer.Option(help="What the fleet has made for it: fleet enrol invite.")
+    ] = None,
+    ssh_key: Annotated[
+        list[Path] | None, typer.Option("--ssh-key", help="Public key that may log in.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Write an image to a disk: checks, the blocks that hold something, and reading them back.
+
+    With --robot and --invitation the robot's name, the fleet's certificate authority and a token
+    that is good once are written to its data partition.
+    """
+    given = _given(robot, invitation)
+    keys = read_keys(list(ssh_key or ()))
+    folder = folder_of(hardware, facility, out)
+    image, blocks = read_image(folder)
+    target = look_at(device)
+    problems = problems_of(target, blocks.size_bytes, _wanted_mib(folder))
+    if problems:
+        raise BuildRefused(problems)
+    _confirm(target, robot, yes)
+    progress = _bar()
+    write(image, blocks, device, progress)
+    verify_written(blocks, device, progress)
+    print("", file=sys.stderr)
+    if given is not None or keys:
+        write_data(folder, device, entries(given, keys))
+    print(f"written and read back: {blocks.mapped_bytes / 1e6:.0f} MB on {device}")
+
+
+def _given(robot: str, invitation: Path | None) -> Invitation | None:
+    if not robot and invitation is None:
+        return None
+    if not robot or invitation is None:
+        raise refused(
+            "--robot and --invitation",
+            "one of them",
+            "a robot's name and its way into the fleet belong together",
+            f"bedplate fleet enrol invite {robot or 'NAME'} --out FILE, then both",
+        )
+    return read_invitation(invitation, check_name(robot))
+
+
+def _wanted_mib(folder: Path) -> int:
+    """The disk that the profile of this image speaks of; unknown boards get no wish."""
+    manifest = read_manifest(folder)
+    try:
+        return compose(hardware=manifest.hardware).config.hardware.storage.disk_mib
+    except ConfigError:
+        return 0
+
+
+def _confirm(target: Target, robot: str, yes: bool) -> None:
+    print(f"{target.path}: {target.model}, {target.size_bytes / 1e9:.1f} GB", file=sys.stderr)
+    for name, what in children_of(target.path).items() if target.is_device else ():
+        print(f"  {name}  {what}", file=sys.stderr)
+    if yes or not target.is_device:
+        return
+    wanted = robot or target.path.name
+    answer = typer.prompt(f"everything on it will be lost. Type {wanted} to go on", err=True)
+    if answer != wanted:
+        raise refused(
+            str(target.path), "no confirmation", "nothing was written", "--yes in scripts"
+        )
+
+
+def _bar() -> Callable[[str, int, int], None]:
+    last = [-1]
+
+    def progress(what: str, done: int, total: int) -> None:
+        percent = 100 * done // max(total, 1)
+        if percent != last[0]:
+            last[0] = percent
+            text = f"\r{what:<13} {percent:3d} %  {done / 1e6:.0f} of {total / 1e6:.0f} MB  "
+            print(text, end="", file=sys.stderr, flush=True)
+
+    return progress
+
+
+@app.command("boot")
+@_answers
+def boot_command(
+    hardware: Hardware = "qemu_arm64",
+    facility: Facility = "osaka",
+    out: Out = None,
+    robot: Annotated[str, typer.Option(help="Its name.")] = "qemu-01",
+    invitation: Annotated[Path | None, typer.Option(help="Made by fleet enrol invite.")] = None,
+    ssh_port: Annotated[int, typer.Option(help="Port of this machine for its SSH.")] = 2222,
+    fresh: Annotated[bool, typer.Option("--fresh", help="As newly flashed.")] = False,
+) -> None:
+    """Start an image in QEMU; it keeps its data until --fresh. Ctrl-A X ends it."""
+    folder = folder_of(hardware, facility, out)
+    config = compose(hardware=hardware, facility=facility).config
+    guest = Guest(
+        image=folder / "disk.img",
+        folder=folder / "guest",
+        disk_mib=config.hardware.storage.disk_mib,
+        cpus=config.hardware.realtime.cpus,
+        ssh_port=ssh_port,
+        icount=hardware.endswith("_icount"),
+    )
+    if fresh:
+        shutil.rmtree(guest.folder, ignore_errors=True)
+    key = prepare_guest(folder, guest, _given(robot, invitation) if invitation else None)
+    print(
+        f"ssh -p {ssh_port} -i {key} operator@127.0.0.1   (Ctrl-A X ends the guest)",
+        file=sys.stderr,
+    )
+    raise typer.Exit(run_in_foreground(guest))
+
+
+@app.command("verify")
+@_answers
+def verify_command(
+    hardware: Hardware = "qemu_arm64",
+    facility: Facility = "osaka",
+    out: Out = None,
+    cold: Annotated[bool, typer.Option("--cold", help="With an empty cache, kernel too.")] = False,
+) -> None:
+    """Build again elsewhere (path, host, user, time zone, umask) and compare bit for bit."""
+    first = folder_of(hardware, facility, out)
+    read_manifest(first)
+    cache = default_cache()
+    with tempfile.TemporaryDirectory(prefix="bedplate-verify-") as name:
+        work = Path(name)
+        arguments = ["--hardware", hardware, "--facility", facility]
+        second = build_again(TREE, work, work / "cache" / "image" if cold else cache, arguments)
+        found = compare(first, second)
+    if found:
+        for one in found:
+            print(f"{one.name}: {one.detail}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{first.name}: two builds are the same, bit for bit")

@@ -85,22 +85,25 @@ def _add(archive: tarfile.TarFile, entry: Entry, epoch: int) -> None:
 def join(layers: Sequence[Layer], target: Path, epoch: int) -> str:
     """One tar file of all layers; its sha256. A path in two of them is refused.
 
-    Folders that lead to a path and are in no layer come first, with usual rights.
+    Folders that lead to a path and are in no layer so far come before the layer that needs them,
+    with usual rights.
     """
     owner: dict[str, str] = {}
-    for layer in layers:
-        _claim(layer, owner)
     digest = hashlib.sha256()
     with target.open("wb") as out:
-        for data in _pieces(layers, _missing_folders(owner), epoch):
-            out.write(data)
-            digest.update(data)
+        for layer in layers:
+            folders = _claim(layer, owner)
+            for data in (_folder_bytes(folders, epoch), *_content(layer)):
+                out.write(data)
+                digest.update(data)
+        out.write(bytes(2 * BLOCK_BYTES))
     return digest.hexdigest()
 
 
-def _claim(layer: Layer, owner: dict[str, str]) -> None:
-    for member in layer.members():
-        name = normal(member.name)
+def _claim(layer: Layer, owner: dict[str, str]) -> list[str]:
+    """Notes whose path is whose; folders that must be there first."""
+    names = [normal(member.name) for member in layer.members()]
+    for name in names:
         if name in owner:
             raise refused(
                 f"/{name}",
@@ -108,30 +111,26 @@ def _claim(layer: Layer, owner: dict[str, str]) -> None:
                 "which of them a robot gets would depend on their order",
                 "leave it out of one of them",
             )
-        owner[name] = layer.name
+    owner.update(dict.fromkeys(names, layer.name))
+    wanted = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    folders = sorted(wanted - set(owner) - {"."})
+    owner.update(dict.fromkeys(folders, layer.name))
+    return folders
 
 
 def normal(name: str) -> str:
     return str(PurePosixPath(name))
 
 
-def _pieces(layers: Sequence[Layer], folders: list[str], epoch: int) -> Iterator[bytes]:
-    yield _folder_bytes(folders, epoch)
-    for layer in layers:
-        with tarfile.open(layer.tar) as archive:
-            archive.getmembers()
-            left = archive.offset  # where the closing zero blocks begin
-        with layer.tar.open("rb") as stream:
-            while left:
-                chunk = stream.read(min(left, 1 << 20))
-                left -= len(chunk)
-                yield chunk
-    yield bytes(2 * BLOCK_BYTES)
-
-
-def _missing_folders(owner: dict[str, str]) -> list[str]:
-    wanted = {str(parent) for name in owner for parent in PurePosixPath(name).parents}
-    return sorted(wanted - set(owner) - {"."})
+def _content(layer: Layer) -> Iterator[bytes]:
+    with tarfile.open(layer.tar) as archive:
+        archive.getmembers()
+        left = archive.offset  # where the closing zero blocks begin
+    with layer.tar.open("rb") as stream:
+        while left:
+            chunk = stream.read(min(left, 1 << 20))
+            left -= len(chunk)
+            yield chunk
 
 
 def _folder_bytes(folders: list[str], epoch: int) -> bytes:

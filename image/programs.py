@@ -46,12 +46,19 @@ def run(
     text = _text(output, log)
     if process.returncode != 0:
         raise refused(
-            f"{Path(words[0]).name}: {why}",
+            f"{_name(words)}: {why}",
             f"status {process.returncode}: {text[-TAIL_CHARACTERS:].strip() or 'no output'}",
             "the next step needs its result",
             f"run it by hand: {' '.join(words)[:400]}",
         )
     return text
+
+
+def _name(words: Sequence[str]) -> str:
+    """The program's name, also where a loader of its own starts it."""
+    if "--argv0" in words:
+        return words[words.index("--argv0") + 1]
+    return Path(words[0]).name
 
 
 def _text(output: bytes | None, log: IO[bytes] | None) -> str:

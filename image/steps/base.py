@@ -115,6 +115,8 @@ def normalise(raw: Path, target: Path) -> dict[str, object]:
                 texts[name] = data.decode(errors="replace")
             if member.issym() and name.startswith("etc/systemd/"):
                 links.append(name)
+            if name == DPKG:
+                out.addfile(_folder(f"./{DPKG_PLACE.rpartition('/')[0]}", member))
             _keep(out, member, name, data)
     _refuse_foreign(foreign)
     _refuse_strays(strays)
@@ -127,6 +129,12 @@ def _sorted(source: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 def _order(member: tarfile.TarInfo) -> tuple[bool, str]:
     return member.islnk(), member.name  # a hard link follows the file it names
+
+
+def _folder(name: str, like: tarfile.TarInfo) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.mode, made.mtime = tarfile.DIRTYPE, 0o755, like.mtime
+    return made
 
 
 def _keep(out: tarfile.TarFile, member: tarfile.TarInfo, name: str, data: bytes) -> None:
@@ -144,6 +152,8 @@ def _keep(out: tarfile.TarFile, member: tarfile.TarInfo, name: str, data: bytes)
 
 def _place(name: str) -> str | None:
     """Where it goes, None: nowhere."""
+    if name == DPKG:
+        return DPKG_PLACE
     if name.startswith(f"{DPKG}/"):
         rest = name.removeprefix(f"{DPKG}/")
         unwanted = rest.endswith("-old") or "lock" in rest.split("/")[-1].lower()

@@ -11,6 +11,7 @@ from image.steps.robot import GUEST_ROWS, robot_rows
 PLACE = "opt/bedplate"
 AREAS = ("conf", "rt_kernel", "runtime")
 SINGLE = ("bedplate.py", "records.py")
+GUEST_FILES = ("sim/__init__.py", "sim/faults.py", "sim/gpu.py", "sim/processes.py")
 # Sources of what is compiled, scripts of training, and what only a build needs.
 LEFT_OUT = ("runtime/controld/", "rt_kernel/fragments/", "rt_kernel/patches/", "conf/editor/")
 KEPT_OF_CONTROLD = ("runtime/controld/__init__.py", "runtime/controld/distribution.py")
@@ -32,7 +33,7 @@ def wanted(names: Iterable[str], config: Config) -> list[str]:
     """The files a robot with this profile gets."""
     guest = any(row.name in GUEST_ROWS for row in robot_rows(config))
     areas = (*AREAS, "sim/replay") if guest else AREAS
-    single = (*SINGLE, "sim/__init__.py") if guest else SINGLE
+    single = (*SINGLE, *GUEST_FILES) if guest else SINGLE
     return [
         name
         for name in names

@@ -84,7 +84,7 @@ def compile_extension(
     def build(work: Path) -> None:
         archive = fetch_source(source, extension.name, cache)
         with cache.workspace(extension.name) as scratch:
-            tree_of = _unpacked(archive, scratch)
+            tree_of = unpack_source(archive, scratch / "source")
             module = scratch / "module.so"
             _compile(extension, tree_of, scratch, unpack("toolchain", toolchain, cache))
             (work / f"{extension.name}{SUFFIX}").write_bytes(module.read_bytes())
@@ -120,10 +120,11 @@ def fetch_source(source: SourceFile, name: str, cache: Cache) -> Path:
         return cache.keep(part, source.sha256)
 
 
-def _unpacked(archive: Path, scratch: Path) -> Path:
+def unpack_source(archive: Path, folder: Path) -> Path:
+    """The one folder that a source archive consists of."""
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as source:
-        source.extractall(scratch / "source", filter="data")
-    return next((scratch / "source").iterdir())
+        source.extractall(folder, filter="data")
+    return next(folder.iterdir())
 
 
 def _compile(extension: Extension, source: Path, scratch: Path, compiler: Path) -> None:

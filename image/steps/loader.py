@@ -74,9 +74,7 @@ def make_esp(
     for folder in folders:
         tools.run("mmd", "-i", target, f"::{folder}", why="make its folders", environment=settings)
     for name, source in sorted(files.items()):
-        tools.run(
-            "mcopy", "-i", target, "-m", source, f"::{name}", why="fill it", environment=settings
-        )
+        tools.run("mcopy", "-i", target, source, f"::{name}", why="fill it", environment=settings)
 
 
 def _parents(name: str) -> list[str]:

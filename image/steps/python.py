@@ -7,17 +7,28 @@ from image.cache import Cache, default_cache, sha256_of_text
 from image.layers import Entry
 from image.programs import run
 from image.refusal import BuildRefused, refused
+from image.steps.extension import fetch_source, locked_source, unpack_source
 from image.steps.tools import Tools
 
-RECIPE = "1"
+RECIPE = "2"
 VERSION = "3.13"
 PLACE = "opt/bedplate/venv"
 PACKAGES = f"{PLACE}/lib/python{VERSION}/site-packages"
 # A robot reads a compiled profile: what composes one stays on the build machine.
 NOT_ON_ROBOT = ("hydra-core", "omegaconf", "antlr4-python3-runtime")
-SOURCE_ONLY = ("sdnotify",)  # one pure file, published without a wheel
+SOURCE_ONLY = ("sdnotify",)  # pure Python, published without a wheel: taken as it is
 COMPILED_HERE = ("ruckig",)  # no wheel for the robot: image/steps/extension.py
-LEFT_OUT = ("bin", ".lock", "numpy/tests", "numpy/*/tests", "*/__pycache__")
+# Tests, and what names the machine that installed: scripts, and the list with their hashes.
+LEFT_OUT = (
+    "*.dist-info/RECORD",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/uv_*.json",
+    "*/__pycache__",
+    ".lock",
+    "bin",
+    "numpy/*/tests",
+    "numpy/tests",
+)
 
 
 def requirements(tree: Path, uv: Path) -> str:
@@ -35,7 +46,7 @@ def requirements(tree: Path, uv: Path) -> str:
             "runtime",
             *(
                 word
-                for name in (*NOT_ON_ROBOT, *COMPILED_HERE)
+                for name in (*NOT_ON_ROBOT, *COMPILED_HERE, *SOURCE_ONLY)
                 for word in ("--no-emit-package", name)
             ),
         ],
@@ -65,12 +76,25 @@ def install(tree: Path, tools: Tools, cache: Cache) -> Path:
             listed = scratch / "requirements.txt"
             listed.write_text(wanted)
             _install(uv, listed, work)
+            for name in SOURCE_ONLY:
+                lay_pure(tree, name, cache, work, scratch)
         for pattern in LEFT_OUT:
             for path in work.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         _compile(work, tools)
 
-    return cache.make("python", sha256_of_text(RECIPE, VERSION, wanted), build)
+    pure = [locked_source(tree, name).sha256 for name in SOURCE_ONLY]
+    return cache.make("python", sha256_of_text(RECIPE, VERSION, wanted, *pure), build)
+
+
+def lay_pure(tree: Path, name: str, cache: Cache, target: Path, scratch: Path) -> None:
+    """A package's modules out of its source: a builder of wheels would write its own version in."""
+    source = locked_source(tree, name)
+    unpacked = unpack_source(fetch_source(source, name, cache), scratch / name)
+    shutil.copytree(unpacked / name, target / name)
+    facts = target / f"{name}-{source.version}.dist-info"
+    facts.mkdir()
+    shutil.copyfile(unpacked / "PKG-INFO", facts / "METADATA")
 
 
 def _install(uv: Path, listed: Path, target: Path) -> None:
@@ -85,7 +109,6 @@ def _install(uv: Path, listed: Path, target: Path) -> None:
         "--require-hashes",
         "--link-mode=copy",
         "--only-binary=:all:",
-        *(f"--no-binary={name}" for name in SOURCE_ONLY),
         f"--requirement={listed}",
     ]
     why = "install the robot's Python packages"

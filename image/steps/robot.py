@@ -15,7 +15,7 @@ from image.ports import firewall, ports
 from image.refusal import refused
 from image.steps.accounts import account_entries
 from runtime.processes import PROCESSES, ProcessSpec
-from runtime.units import render_units, robot_place
+from runtime.units import image_path, render_units, robot_place
 from sim.processes import SIM_PROCESSES
 
 FILES = Path(__file__).resolve().parents[1] / "files"
@@ -69,6 +69,7 @@ MASKED_UNITS = (
     "systemd-hostnamed.socket",
     "systemd-journal-catalog-update.service",
     "systemd-localed.service",
+    "systemd-logind.service",
     "systemd-machine-id-commit.service",
     "systemd-sysusers.service",
     "systemd-timedated.service",
@@ -133,13 +134,8 @@ def _is_shadowed(entry: Entry, there: frozenset[str]) -> bool:
 
 def unit_entries(config: Config) -> list[Entry]:
     """What runtime/units.py renders, where systemd looks for it."""
-    found = []
-    for name, text in render_units(
-        robot_rows(config), config, robot_place(config.robot_id)
-    ).items():
-        folder = "usr/lib" if name.startswith(("sysusers.d/", "tmpfiles.d/")) else UNITS
-        found.append(Entry.file(f"{folder}/{name}", text))
-    return found
+    rendered = render_units(robot_rows(config), config, robot_place(config.robot_id))
+    return [Entry.file(image_path(name), text) for name, text in rendered.items()]
 
 
 def check_written(texts: Mapping[str, str], layer: Sequence[Entry]) -> None:
