@@ -179,16 +179,10 @@ def build_environment(tree: Path) -> dict[str, str]:
 def configure(recipe: Recipe, tree: Path) -> None:
     """Everything off, then what the fragments ask for; each request must have survived."""
     wanted = tree / "bedplate.request"
-    target = tree / ".config"
-    before = target.read_bytes() if target.is_file() else b""
     wanted.write_text(render_request(recipe.requests), encoding="utf-8")
     for words in (["allnoconfig", f"KCONFIG_ALLCONFIG={wanted.name}"], ["olddefconfig"]):
         _run(make_command(recipe, "--silent", *words), tree)
     check_requests(recipe, tree)
-    if before == target.read_bytes():
-        return
-    # A tree compiled for other options would carry over what make does not see.
-    _run(make_command(recipe, "--silent", "clean"), tree)
 
 
 def check_requests(recipe: Recipe, tree: Path) -> None:

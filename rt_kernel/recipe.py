@@ -69,12 +69,6 @@ class Recipe:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     @property
-    def tree_sha256(self) -> str:
-        """Over what the unpacked tree is made of: fragments leave it as it is."""
-        parts = [self.source.sha256, *(patch.text for patch in self.patches), *LEFT_OUT]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    @property
     def local_version(self) -> str:
         """The end of `uname -r`: from a running kernel back to its recipe."""
         return f"-bedplate-{self.sha256[:8]}"

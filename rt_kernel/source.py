@@ -151,8 +151,11 @@ def describe_drift(locked: Source, newest: Source) -> str:
 
 
 def prepare_tree(recipe: Recipe, package: Path, folder: Path, say: Say) -> Path:
-    """The unpacked and patched source. It has its name once it is whole."""
-    tree = folder / f"tree-{recipe.tree_sha256[:16]}"
+    """The unpacked and patched source. It has its name once it is whole.
+
+    Each recipe has a tree of its own: what was compiled for other options is never gone on with.
+    """
+    tree = folder / f"tree-{recipe.sha256[:16]}"
     if tree.is_dir():
         say("going on in the tree of an earlier attempt")
         return tree

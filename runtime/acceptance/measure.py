@@ -48,6 +48,7 @@ class Bench:
     config: Config  # with the simulated arm in place of a real one
     controld: Path
     cyclictest: str | None
+    dynamics: Path | None  # the compiled plant, beside the control process where there is one
     folder: Path
 
     @property
@@ -70,7 +71,14 @@ def prepare(config: Config) -> Iterator[Bench]:
         )
     folder = Path(tempfile.mkdtemp(prefix="bedplate-acceptance-", dir="/dev/shm"))
     try:
-        bench = Bench(without_metal(config), controld, shutil.which("cyclictest"), folder)
+        dynamics = controld.with_name("dynamics")
+        bench = Bench(
+            config=without_metal(config),
+            controld=controld,
+            cyclictest=shutil.which("cyclictest"),
+            dynamics=dynamics if dynamics.is_file() else None,
+            folder=folder,
+        )
         write_control(bench.config, bench.control)
         yield bench
     finally:
@@ -154,7 +162,7 @@ def run_loop(bench: Bench, part: Part, cycles: int, say: Say) -> Measured:
         if not _wait(lambda: reader.latest() is not None, loop):
             return _nothing(part, f"controld did not start (exit {loop.process.poll()})")
         plant = _start_plant(bench, shm, stack)
-        if not _wait(lambda: _moves(reader), loop):
+        if not _wait(lambda: _moves(reader), plant):
             return _nothing(part, f"the arm did not move (plant exit {plant.process.poll()})")
         return _watch(reader, part, cycles, bench.period_us, loop, say)
 
@@ -270,7 +278,9 @@ def _start_load(kind: Load, stack: contextlib.ExitStack) -> Child:
 
 def _start_plant(bench: Bench, shm: Path, stack: contextlib.ExitStack) -> Child:
     """Drives that follow, an agent that answers, a policy that swings the arm."""
-    command = [sys.executable, "-m", "runtime.controld.surroundings"]
+    command = [sys.executable, "-m", "runtime.acceptance.company"]
     command += ["--control", str(bench.control), "--shm", str(shm)]
     command += ["--priority", str(PLANT_PRIORITY)]
-    return Child("plant", command, stack)
+    if bench.dynamics is not None:
+        command += ["--dynamics", str(bench.dynamics)]
+    return Child("plant", command, stack, silent=False)

@@ -37,10 +37,15 @@ def test_no_real_arm_is_ever_driven():
 
 
 @needs_loop
-def test_both_parts_are_measured_beside_their_load(config: Config):
+@pytest.mark.parametrize("drives", ["compiled", "python"])
+def test_both_parts_are_measured_beside_their_load(config: Config, drives: str):
     said: list[str] = []
     with prepare(config) as bench:
         folder = bench.folder
+        if drives == "python":
+            bench = replace(bench, dynamics=None)
+        elif bench.dynamics is None:
+            pytest.skip("dynamics is not built: make setup")
         parts = measure(bench, said.append, shortened_to=300)
     assert not folder.exists()
     assert [measured.part for measured in parts] == [Part.QUIET, Part.LOADED]
@@ -62,6 +67,15 @@ def test_a_loop_that_does_not_start_leaves_the_part_unknown(config: Config, tmp_
     with prepare(config) as bench:
         parts = measure(replace(bench, controld=broken, cyclictest=None), print, shortened_to=100)
     assert "controld did not start (exit 7)" in parts[0].problem
+    assert conclude(judge(config.hardware.acceptance, parts)) is Verdict.UNKNOWN
+
+
+@needs_loop
+def test_a_plant_that_ends_leaves_the_part_unknown(config: Config):
+    broken = Path(shutil.which("false") or "")
+    with prepare(config) as bench:
+        parts = measure(replace(bench, dynamics=broken, cyclictest=None), print, shortened_to=100)
+    assert "the arm did not move (plant exit" in parts[1].problem
     assert conclude(judge(config.hardware.acceptance, parts)) is Verdict.UNKNOWN
 
 

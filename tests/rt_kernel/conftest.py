@@ -18,8 +18,6 @@ allnoconfig:
 \t@grep -v BOGUS $(KCONFIG_ALLCONFIG) > .config; grep -q WITHOUT_RT $(KCONFIG_ALLCONFIG) || true
 olddefconfig:
 \t@:
-clean:
-\t@rm -rf $(B)/Image
 Image:
 \t@echo "  CC      init/main.o"
 \t@if test -e ../sleep; then echo $$$$ > ../pid; mv ../pid ../sleeping; exec sleep 60; fi

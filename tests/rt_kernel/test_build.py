@@ -79,6 +79,22 @@ def test_a_build_that_failed_says_why_and_goes_on(archive: Archive, config: Conf
     assert any("going on" in text for text in archive.said)
 
 
+def test_what_was_compiled_for_other_options_is_never_gone_on_with(
+    archive: Archive, config: Config, tmp_path: Path
+):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "fail").touch()
+    with pytest.raises(KernelError, match="planted"):
+        build(archive, config, cache)
+    (tree,) = cache.glob("tree-*")
+    (tree / "init/main.c").write_text("stale\n")
+    (tmp_path / "recipe/fragments/b.config").write_text("# Another one.\n# Why.\nCONFIG_B=y\n")
+    (cache / "fail").unlink()
+    assert b"stale" not in build(archive, config, cache).image.read_bytes()
+    assert not tree.exists()
+
+
 def test_half_a_build_is_none(archive: Archive, config: Config, tmp_path: Path):
     made = build(archive, config, tmp_path)
     (made.image.parent / "kernel.json").unlink()

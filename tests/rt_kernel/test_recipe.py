@@ -46,12 +46,6 @@ def test_uname_leads_back_to_the_recipe():
     assert RECIPE.local_version == f"-bedplate-{RECIPE.sha256[:8]}"
 
 
-def test_fragments_leave_the_unpacked_tree_as_it_is_and_patches_do_not():
-    other = replace(RECIPE, fragments=())
-    assert other.tree_sha256 == RECIPE.tree_sha256
-    assert replace(RECIPE, patches=()).tree_sha256 != RECIPE.tree_sha256
-
-
 def test_the_recipe_in_the_repository_is_whole():
     recipe = read_recipe(TOOLCHAIN, SOURCE)
     assert len(recipe.fragments) >= 10
