@@ -78,7 +78,7 @@ def read_invitation(path: Path, robot: str) -> Invitation:
 
 
 def check_name(name: str) -> str:
-    if NAME.match(name) and len(name) <= NAME_MAX:
+    if NAME.fullmatch(name) and len(name) <= NAME_MAX:
         return name
     raise refused(
         "--robot",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from image.layers import Entry
 from image.refusal import refused
-from runtime.processes import ProcessSpec
+from runtime.processes import Area, ProcessSpec
 from runtime.units import USER, user_of
 
 GROUP_ID = 800
 FIRST_ID = 801  # Debian gives out 100 to 999 from the top
+FIRST_GUEST_ID = 861  # rows of the simulator: a new row of the runtime moves none of them
 OPERATOR = "operator"
 OPERATOR_ID = 1000
 DEVICE_GROUPS = {"gpio": 890, "render": 891}
@@ -32,9 +33,12 @@ class Account:
 
 def robot_accounts(processes: Sequence[ProcessSpec]) -> list[Account]:
     """One user a row, by its place in the whole table, whether it runs on this board or not."""
+    own = [spec for spec in processes if spec.area is Area.RUNTIME]
+    guests = [spec for spec in processes if spec.area is not Area.RUNTIME]
+    numbered = [*enumerate(own, FIRST_ID), *enumerate(guests, FIRST_GUEST_ID)]
     rows = [
-        Account(user_of(spec), FIRST_ID + at, "/nonexistent", NOLOGIN, f"Bedplate {spec.name}")
-        for at, spec in enumerate(processes)
+        Account(user_of(spec), number, "/nonexistent", NOLOGIN, f"Bedplate {spec.name}")
+        for number, spec in numbered
     ]
     return [*rows, Account(OPERATOR, OPERATOR_ID, "/home/operator", "/bin/bash", "Operator")]
 

@@ -26,6 +26,7 @@ from image.steps.python import VERSION as PYTHON_VERSION
 FOLDER = Path(__file__).resolve().parents[1] / "vendor"
 SETTING = "BEDPLATE_VENDOR"
 KERNEL_SERIES = "6.12"  # of rt_kernel's source
+KERNEL_LOADS_MODULES = False  # everything is built in: docs/adr/0010
 
 
 class VendorFile(BaseModel):
@@ -45,7 +46,8 @@ class VendorSet(BaseModel):
 
     release: str
     python: str  # of the vendor's bindings
-    kernel: str  # series that the sources of its modules build against
+    kernels: tuple[str, ...]  # series that the sources of its modules build against
+    needs_modules: bool  # they are loaded, not built in
     files: tuple[VendorFile, ...]
 
 
@@ -113,13 +115,23 @@ def _combination(declared: VendorSet, config: Config) -> list[Problem]:
                 "a release with bindings for it, bindings built for it, or --without-vendor",
             )
         )
-    if config.hardware.realtime.kernel == "preempt_rt" and declared.kernel != KERNEL_SERIES:
+    own = config.hardware.realtime.kernel == "preempt_rt"
+    if own and KERNEL_SERIES not in declared.kernels:
         found.append(
             Problem(
                 f"{declared.release}: kernel modules",
-                f"sources for Linux {declared.kernel}, the image has {KERNEL_SERIES}",
+                f"sources for Linux {', '.join(declared.kernels)}, the image has {KERNEL_SERIES}",
                 "out-of-tree modules of another series do not build against our kernel",
                 "a release whose sources build against it, or --without-vendor",
+            )
+        )
+    if own and declared.needs_modules and not KERNEL_LOADS_MODULES:
+        found.append(
+            Problem(
+                f"{declared.release}: kernel modules",
+                "a kernel that loads none",
+                "the GPU's driver is a module of its own, and without it no CUDA program starts",
+                "a fragment in rt_kernel/ with CONFIG_MODULES, or --without-vendor: Tier 2 on CPU",
             )
         )
     return found
