@@ -12,6 +12,7 @@ from conf.load import compose
 from conf.mistake import ConfigError
 from conf.profile import read_profile
 from fleet.broker import BrokerError
+from fleet.enrolment_cli import app as enrolment_app
 from fleet.influxd import InfluxdError
 from fleet.prepare import LocalRobot, prepare
 from fleet.settings import FleetSettings, SettingsError, read_settings
@@ -20,6 +21,7 @@ from fleet.store.series import EVENT, Query, StoreUnavailableError
 from runtime.telemetry.line import plain_names
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
 REFUSED = 2
 
 FleetDir = Annotated[

@@ -25,10 +25,13 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, ConfigDict, Field
 
 from fleet.clock import SystemClock
+from fleet.enrolment import Enrolment, EnrolmentError, Enrolments, State
+from fleet.enrolment_api import EnrolmentSite, enrolment_server
 from fleet.ingestd import open_store
 from fleet.local import Reply, ask, clear_faults
 from fleet.mqtt import FleetClient
 from fleet.page.view import View
+from fleet.pki import Authority
 from fleet.security import Guard, Sessions, local_hosts, session_of, set_session
 from fleet.settings import FleetSettings, RobotEntry, SettingsError, read_settings
 from fleet.store.books import Books
@@ -68,8 +71,15 @@ class TaskWish(Body):
 class Site:
     """The handlers. `app` is what uvicorn serves."""
 
-    def __init__(self, settings: FleetSettings, watch: Watch, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        settings: FleetSettings,
+        watch: Watch,
+        sessions: Sessions,
+        enrolments: Enrolments | None = None,
+    ) -> None:
         self._settings = settings
+        self._enrolments = enrolments
         self._watch = watch
         self._sessions = sessions
         self._streams = 0
@@ -94,15 +104,36 @@ class Site:
         app.post("/robots/{robot_id}/stop")(self.stop)
         app.post("/robots/{robot_id}/rearm")(self.rearm)
         app.post("/robots/{robot_id}/tasks")(self.task)
+        app.post("/enrolments/{robot_id}/approve")(self.approve)
         app.get("/runbooks/{name}", response_class=PlainTextResponse)(self.runbook)
         app.get("/healthz")(self.health)
 
-    async def index(self) -> Response:
-        boards = self._watch.boards
-        if len(boards) == 1:
+    async def index(self, request: Request) -> Response:
+        boards, asking = self._watch.boards, await asyncio.to_thread(self._asking)
+        if len(boards) == 1 and not asking:
             return RedirectResponse(f"/robots/{next(iter(boards))}")
+        session = session_of(request.headers) or self._sessions.new()
+        token = self._sessions.token(session)
         page = self._pages.get_template("index.html")
-        return HTMLResponse(page.render(boards=boards))
+        response = HTMLResponse(page.render(boards=boards, asking=asking, token=token))
+        set_session(response, session)
+        return response
+
+    def _asking(self) -> list[Enrolment]:
+        """Robots that wait for an operator."""
+        rows = [] if self._enrolments is None else self._enrolments.all()
+        return [row for row in rows if row.state is State.ASKED]
+
+    async def approve(self, robot_id: str) -> JSONResponse:
+        """The click: this robot is one of ours."""
+        if self._enrolments is None:
+            raise HTTPException(404, "this fleet has no authority of its own; approve it there")
+        now_s = SystemClock().wall_ns() // 1_000_000_000
+        try:
+            await asyncio.to_thread(self._enrolments.approve, robot_id, now_s)
+        except EnrolmentError as error:
+            return JSONResponse({"ok": False, "message": str(error)}, 409)
+        return JSONResponse({"ok": True, "message": f"{robot_id} is enrolled"})
 
     async def page(self, robot_id: str, request: Request) -> Response:
         board = self._board(robot_id)
@@ -244,8 +275,24 @@ def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient]:
         (TopicName.PRESENCE, TopicName.LIVE, TopicName.SNAPSHOT),
         watch.receive,
     )
-    site = Site(settings, watch, Sessions(settings.root / "session.key"))
+    sessions = Sessions(settings.root / "session.key")
+    site = Site(settings, watch, sessions, open_enrolments(settings))
     return site, watch, link
+
+
+def open_enrolments(settings: FleetSettings) -> Enrolments | None:
+    """Only a fleet with an authority of its own can certify; elsewhere its operators do."""
+    authority = Authority(settings.pki)
+    return Enrolments(settings.root, authority) if authority.can_sign else None
+
+
+def open_enrolment_port(settings: FleetSettings) -> uvicorn.Server | None:
+    enrolments = open_enrolments(settings)
+    if enrolments is None:
+        return None
+    pair = Authority(settings.pki).issue_enrolment_server()
+    site = EnrolmentSite(enrolments, SystemClock())
+    return enrolment_server(site, pair, settings.page_host, settings.enrolment_port)
 
 
 async def serve(settings: FleetSettings) -> None:
@@ -262,8 +309,13 @@ async def serve(settings: FleetSettings) -> None:
             timeout_graceful_shutdown=1,
         )
     )
+    asking = open_enrolment_port(settings)
+    enrolling = None if asking is None else asyncio.create_task(asking.serve())
     log.info("page at http://%s:%s/", settings.page_host, settings.page_port)
     await server.serve()
+    if asking is not None and enrolling is not None:
+        asking.should_exit = True
+        await enrolling
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching

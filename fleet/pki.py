@@ -41,6 +41,10 @@ class Authority:
     def ca(self) -> Path:
         return self._own.certificate
 
+    @property
+    def can_sign(self) -> bool:
+        return self._own.key.is_file()
+
     def ensure(self) -> None:
         """Makes the authority where there is none, or where it is about to end."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,25 +71,35 @@ class Authority:
     def issue_robot(self, site: str, robot_id: str) -> KeyPair:
         return self._issue(f"robot-{site}-{robot_id}", branch(site, robot_id), server=False)
 
+    def issue_enrolment_server(self) -> KeyPair:
+        """For the port on which robots ask to be enrolled."""
+        return self._issue("enrolment", "enrolment", server=True)
+
+    def certify_robot(self, site: str, robot_id: str, key: ec.EllipticCurvePublicKey) -> bytes:
+        """A certificate for a key that the robot made itself and that never leaves it."""
+        authority = x509.load_pem_x509_certificate(self._own.certificate.read_bytes())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, branch(site, robot_id))])
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        builder = _leaf(subject, authority.subject, key, usage)
+        return _pem(builder.sign(self._signer(), hashes.SHA256()))
+
+    def _signer(self) -> ec.EllipticCurvePrivateKey:
+        signer = serialization.load_pem_private_key(self._own.key.read_bytes(), None)
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        return signer
+
     def _issue(self, stem: str, common_name: str, *, server: bool) -> KeyPair:
         pair = KeyPair(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
         authority = x509.load_pem_x509_certificate(self._own.certificate.read_bytes())
-        if is_valid(pair, authority):
+        if is_valid(pair, authority) and (not server or _has_local_names(pair)):
             return pair
-        signer = serialization.load_pem_private_key(self._own.key.read_bytes(), None)
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
         key = ec.generate_private_key(CURVE)
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        builder = (
-            _builder(subject, authority.subject, key.public_key(), LEAF_DAYS)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        )
+        builder = _leaf(subject, authority.subject, key.public_key(), usage)
         if server:
             builder = builder.add_extension(_local_names(), critical=False)
-        _store(pair, key, builder.sign(signer, hashes.SHA256()))
+        _store(pair, key, builder.sign(self._signer(), hashes.SHA256()))
         return pair
 
 
@@ -121,6 +135,20 @@ def _builder(
     )
 
 
+def _leaf(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    usage: x509.ObjectIdentifier,
+) -> x509.CertificateBuilder:
+    return (
+        _builder(subject, issuer, key, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    )
+
+
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
@@ -136,9 +164,19 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def _local_names() -> x509.SubjectAlternativeName:
-    addresses = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+    """This machine, as it calls itself and as a guest in QEMU's own network calls it."""
+    addresses = (ipaddress.ip_address(text) for text in ("127.0.0.1", "::1", "10.0.2.2"))
     names: list[x509.GeneralName] = [x509.DNSName("localhost")]
     return x509.SubjectAlternativeName(names + [x509.IPAddress(item) for item in addresses])
+
+
+def _has_local_names(pair: KeyPair) -> bool:
+    certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False
+    return found.value == _local_names()
 
 
 def _store(pair: KeyPair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:

@@ -86,6 +86,7 @@ def make_settings(config: Config, root: Path, robot: LocalRobot) -> FleetSetting
         ),
         page_host=LOOPBACK,
         page_port=telemetry.page.port,
+        enrolment_port=telemetry.page.enrolment_port,
         stale_ms=telemetry.page.stale_ms,
         offline_ms=telemetry.page.offline_ms,
         alerts=config.alerts,

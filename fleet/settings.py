@@ -46,6 +46,7 @@ class FleetSettings(Part):
     influx: InfluxSettings
     page_host: str
     page_port: Port
+    enrolment_port: Port = 8443
     stale_ms: int
     offline_ms: int
     alerts: Alerts

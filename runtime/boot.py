@@ -99,7 +99,11 @@ class Watch:
         ):
             if stage not in self.at_s and path.exists():
                 self.at_s[stage] = uptime_s()
-        wanted = {"control_cycle", "telemetry", *(["kernel_compared"] if self._wants_kernel else [])}
+        wanted = {
+            "control_cycle",
+            "telemetry",
+            *(["kernel_compared"] if self._wants_kernel else []),
+        }
         return wanted <= set(self.at_s)
 
     def _first_cycle_s(self) -> float | None:

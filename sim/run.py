@@ -22,7 +22,7 @@ from conf.profile import write_profile
 from conf.schema import Config
 from fleet.prepare import Prepared
 from runtime.paths import Paths, robot_paths
-from runtime.processes import PROCESSES, ProcessSpec
+from runtime.processes import PROCESSES, ProcessSpec, slow_motion_of
 from runtime.units import Place, render_supervisor
 from sim.launch import (
     Child,
@@ -173,6 +173,10 @@ def compose_profile(options: RunOptions) -> Config:
         "telemetry.broker.port": (broker.port, free_port(broker.port, taken)),
         "telemetry.broker.relay_port": (broker.relay_port, free_port(broker.relay_port, taken)),
         "telemetry.page.port": (page.port, free_port(options.port or page.port, taken)),
+        "telemetry.page.enrolment_port": (
+            page.enrolment_port,
+            free_port(page.enrolment_port, taken),
+        ),
     }
     changed = [f"{key}={port}" for key, (usual, port) in ports.items() if port != usual]
     return composed(*store, *changed) if changed else first
@@ -190,7 +194,7 @@ def supervise(this: Run) -> int:
     supervisor = Supervisor(
         configuration, this.paths.run / "supervisor.sock", this.paths.log / "supervisord.out"
     )
-    watcher = Watcher(this.paths)
+    watcher = Watcher(this.paths, slow_motion_of(this.config))
     this.progress.say(f"{len(specs)} processes: starting; logs in {this.paths.log}")
     try:
         wait_until_working(this, supervisor, watcher)

@@ -39,9 +39,9 @@ class Glance:
 
 
 class Watcher:
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, slow_motion: int = 1) -> None:
         self._state = Shm(paths.shm).state_reader()
-        self._clock = SystemClock()
+        self._clock = SystemClock(slow_motion)
         transport = httpx.HTTPTransport(uds=str(paths.agent_socket))
         self._agent = httpx.Client(transport=transport, base_url="http://robot", timeout=2.0)
 

@@ -58,6 +58,11 @@ class Influx(Model):
 
 class Page(Model):
     port: int = setting("HTTP port of the page; the next free one if taken", default=8080, ge=1)
+    enrolment_port: int = setting(
+        "TLS port on which robots ask to be enrolled; the next free one if taken",
+        default=8443,
+        ge=1,
+    )
     stale_ms: int = setting(
         "silence after which what the page shows counts as stale", default=2000, ge=500
     )

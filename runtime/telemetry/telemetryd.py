@@ -13,7 +13,9 @@ import orjson
 
 from conf.schema import Config
 from runtime.daemon import Context, run_daemon
+from runtime.fleet_address import broker_of
 from runtime.hal.clock import Clock
+from runtime.processes import slow_motion_of
 from runtime.shm import ImageReader
 from runtime.telemetry.client import MemorySink, Record, RecordKind
 from runtime.telemetry.frame import FrameError, decode_ack, encode_frame
@@ -139,9 +141,11 @@ class Telemetry:
         self._since = Since()
         self._snapshots = Snapshots(context)
         rate = config.telemetry.streams
-        self._connect_due = Every(CONNECT_EVERY_NS)
+        self._connect_due = Every(CONNECT_EVERY_NS // slow_motion_of(config))
         self._metrics_due = Every(_period_ns(rate["metrics"].rate_hz))
-        self._live_due = Every(_period_ns(rate["live"].rate_hz))
+        # Whoever looks at the page lives at the machine's pace, a robot in slow motion does not.
+        live_ns = min(_period_ns(rate["live"].rate_hz), NS_PER_S // slow_motion_of(config))
+        self._live_due = Every(live_ns)
         self._snapshot_due = Every(_period_ns(rate["snapshot"].rate_hz))
         self._status_due = Every(STATUS_EVERY_NS)
         self._books_due = Every(BOOKS_EVERY_NS)
@@ -298,11 +302,12 @@ def build(context: Context) -> Telemetry:
 
 
 def _make_uplink(context: Context) -> Uplink:
-    broker, pki = context.config.telemetry.broker, context.paths.pki
+    pki = context.paths.pki
+    address = broker_of(context.config, pki)
     settings = UplinkSettings(
-        host=broker.host,
-        port=broker.relay_port if broker.via_relay else broker.port,
-        keepalive_s=broker.keepalive_s,
+        host=address.host,
+        port=address.port,
+        keepalive_s=context.config.telemetry.broker.keepalive_s,
         ca=pki / "ca.crt",
         certificate=pki / "robot.crt",
         key=pki / "robot.key",

@@ -70,4 +70,17 @@ def test_broker_is_good_for_the_loopback_addresses(authority: Authority) -> None
     certificate = read(authority.issue_broker())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
-    assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    assert addresses == ["127.0.0.1", "::1", "10.0.2.2"], "the last is this machine to a guest"
+
+
+def test_a_server_certificate_without_todays_names_is_made_anew(tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    authority.ensure()
+    monkeypatch.setattr(
+        "fleet.pki._local_names", lambda: x509.SubjectAlternativeName([x509.DNSName("old")])
+    )
+    old = authority.issue_broker().certificate.read_bytes()
+    assert authority.issue_broker().certificate.read_bytes() == old
+    monkeypatch.undo()
+    assert authority.issue_broker().certificate.read_bytes() != old
