@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from image.cache import Cache
 from image.disk_layout import Layout, check_fits, kernel_arguments, layout
 from image.layers import Layer, join, write_layer
 from image.plan import Plan
@@ -81,7 +80,7 @@ def make_parts(plan: Plan, used: Tools, chosen: Vendor) -> Parts:
 def put_together(plan: Plan, parts: Parts, used: Tools, work: Path) -> Made:
     step = plan.progress.step
     with step(STEPS[7].name):
-        layers = make_layers(plan, parts, plan.cache, work)
+        layers = make_layers(plan, parts, used, work)
         contents = join(layers, work / "contents.tar", plan.epoch)
         inside = manifest_inside(plan, parts.kernel, contents)
         listed = sbom(plan, parts.debian, parts.packages, parts.kernel, inside)
@@ -97,14 +96,14 @@ def put_together(plan: Plan, parts: Parts, used: Tools, work: Path) -> Made:
         return write_products(plan, inside, listed, slot, disk, used, work, say)
 
 
-def make_layers(plan: Plan, parts: Parts, cache: Cache, work: Path) -> list[Layer]:
+def make_layers(plan: Plan, parts: Parts, used: Tools, work: Path) -> list[Layer]:
     """Debian, the kernel, Python packages, the tree, and last what is this profile's alone."""
     last = robot.entries(plan.config, parts.debian.accounts, parts.debian.names)
     robot.check_written(parts.debian.texts, last)
     chosen = {
         "kernel": parts.kernel.entries(),
         "python": [*python.entries(parts.packages), *python.extension_entries(parts.extension)],
-        "tree": code.entries(plan.tree, plan.config, parts.compiled),
+        "tree": code.entries(plan.tree, plan.config, parts.compiled, used, work),
         "vendor": list(parts.vendor.entries),
         "robot": last,
     }

@@ -1,12 +1,15 @@
 """The tree's own code and models, as git knows them."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from conf.schema import Config
 from image.layers import Entry
 from image.programs import run
+from image.steps.python import compile_folder
 from image.steps.robot import GUEST_ROWS, robot_rows
+from image.steps.tools import Tools
 
 PLACE = "opt/bedplate"
 AREAS = ("conf", "rt_kernel", "runtime")
@@ -48,12 +51,27 @@ def wanted(names: Iterable[str], config: Config) -> list[str]:
     ]
 
 
-def entries(tree: Path, config: Config, compiled: Path) -> list[Entry]:
-    """The code, and the programs made of it."""
+def entries(tree: Path, config: Config, compiled: Path, tools: Tools, work: Path) -> list[Entry]:
+    """The code with its bytecode, and the programs compiled of it."""
     built = [
         Entry.copy(str(path.relative_to(compiled)), path, 0o755)
         for path in sorted(compiled.rglob("*"))
         if path.is_file()
     ]
-    files = [Entry.copy(f"{PLACE}/{name}", tree / name) for name in wanted(tracked(tree), config)]
-    return [*files, *built]
+    names = wanted(tracked(tree), config)
+    files = [Entry.copy(f"{PLACE}/{name}", tree / name) for name in names]
+    return [*files, *_bytecode(tree, names, tools, work / "code"), *built]
+
+
+def _bytecode(tree: Path, names: Iterable[str], tools: Tools, folder: Path) -> list[Entry]:
+    """A read-only root cannot keep it, so every boot would compile everything anew."""
+    for name in names:
+        if name.endswith(".py"):
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(tree / name, copy)
+    compile_folder(folder, f"/{PLACE}", tools)
+    return [
+        Entry.copy(f"{PLACE}/{path.relative_to(folder)}", path)
+        for path in sorted(folder.rglob("*.pyc"))
+    ]

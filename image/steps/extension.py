@@ -18,6 +18,7 @@ from image.steps.tools import unpack
 
 RECIPE = "1"
 MAX_BYTES = 64 << 20
+NANOBIND = "/usr/share/nanobind/src"
 SUFFIX = ".cpython-313-aarch64-linux-gnu.so"
 FLAGS = (
     "-std=c++20",
@@ -33,7 +34,6 @@ FLAGS = (
     "-Wl,--gc-sections",
     "-Wl,-s",
     "-I/usr/include/python3.13",
-    "-I/usr/include/nanobind",
     "-I/usr/share/nanobind/include",
 )
 
@@ -130,6 +130,9 @@ def unpack_source(archive: Path, folder: Path) -> Path:
 def _compile(extension: Extension, source: Path, scratch: Path, compiler: Path) -> None:
     files = sorted(path for pattern in extension.sources for path in source.glob(pattern))
     inside = [f"/build/{path.relative_to(scratch)}" for path in files]
+    binding = sorted((compiler / NANOBIND.lstrip("/")).glob("*.cpp"))
+    # One by one: its file that includes all the others does so twice with one header.
+    inside += [f"{NANOBIND}/{path.name}" for path in binding if path.name != "nb_combined.cpp"]
     includes = [f"-I/build/{source.relative_to(scratch)}/{name}" for name in extension.includes]
     with (scratch / "log").open("wb") as log:
         run_inside(
@@ -139,7 +142,6 @@ def _compile(extension: Extension, source: Path, scratch: Path, compiler: Path) 
                 *FLAGS,
                 *includes,
                 *inside,
-                "/usr/share/nanobind/src/nb_combined.cpp",
                 "-o",
                 "/build/module.so",
             ],

@@ -81,7 +81,7 @@ def install(tree: Path, tools: Tools, cache: Cache) -> Path:
         for pattern in LEFT_OUT:
             for path in work.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        _compile(work, tools)
+        compile_folder(work, f"/{PACKAGES}", tools)
 
     pure = [locked_source(tree, name).sha256 for name in SOURCE_ONLY]
     return cache.make("python", sha256_of_text(RECIPE, VERSION, wanted, *pure), build)
@@ -120,7 +120,7 @@ def _install(uv: Path, listed: Path, target: Path) -> None:
         run([*command, "--offline"], why=why)  # all of it may be in uv's own cache
 
 
-def _compile(folder: Path, tools: Tools) -> None:
+def compile_folder(folder: Path, place: str, tools: Tools) -> None:
     """Bytecode that is checked by content, not by time, made by the robot's release of Python."""
     tools.run(
         f"python{VERSION}",
@@ -132,9 +132,9 @@ def _compile(folder: Path, tools: Tools) -> None:
         "-s",
         str(folder),
         "-p",
-        f"/{PACKAGES}",
+        place,
         folder,
-        why="compile the robot's Python packages",
+        why="compile the robot's Python to bytecode",
         environment={"PYTHONHOME": str(tools.root / "usr"), "PYTHONHASHSEED": "0"},
     )
 
@@ -150,6 +150,7 @@ def entries(folder: Path) -> list[Entry]:
     return [
         *found,
         Entry.file(f"{PLACE}/pyvenv.cfg", settings),
+        Entry.file(f"{PACKAGES}/bedplate.pth", "/opt/bedplate\n"),
         Entry.link(f"{PLACE}/bin/python", f"/usr/bin/python{VERSION}"),
         Entry.link(f"{PLACE}/bin/python3", "python"),
     ]

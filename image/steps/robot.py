@@ -27,6 +27,7 @@ GUEST_ROWS = ("dynamics", "replayd")
 
 STATIC: Mapping[str, tuple[str, int]] = {
     f"{LIBRARY}/preinit": ("preinit", 0o755),
+    "usr/bin/bedplate": ("bedplate", 0o755),
     f"{LIBRARY}/grow-data": ("grow-data", 0o755),
     f"{UNITS}/bedplate-grow.service": ("bedplate-grow.service", 0o644),
     f"{UNITS}/bedplate-ssh-keys.service": ("bedplate-ssh-keys.service", 0o644),
