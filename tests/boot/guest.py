@@ -1,0 +1,106 @@
+"""One emulated robot for tests: started, watched on its serial port, asked over SSH."""
+
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from image.data import prepare_guest
+from image.enrolment import Invitation
+from image.qemu import Guest, start
+
+SSH_OPTIONS = (
+    "-o", "BatchMode=yes",
+    "-o", "ConnectTimeout=30",
+    "-o", "LogLevel=ERROR",
+    "-o", "StrictHostKeyChecking=no",
+    "-o", "UserKnownHostsFile=/dev/null",
+)  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Robot:
+    """A guest that is running, or was."""
+
+    guest: Guest
+    serial: Path
+    key: Path
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    seen_s: dict[str, float] = field(default_factory=dict)
+
+    def boot(self) -> None:
+        self.started_s = time.monotonic()
+        self.process = start(self.guest, self.serial)
+
+    def console(self) -> str:
+        return self.serial.read_text(errors="replace") if self.serial.is_file() else ""
+
+    def wait_for(self, text: str, timeout_s: float) -> float:
+        """Seconds from power-on until the serial port said it."""
+        while time.monotonic() - self.started_s < timeout_s:
+            if text in self.console():
+                self.seen_s[text] = time.monotonic() - self.started_s
+                return self.seen_s[text]
+            if self.process is not None and self.process.poll() is not None:
+                break
+            time.sleep(0.5)
+        raise AssertionError(f"no {text!r} in {timeout_s} s:\n{self.console()[-4000:]}")
+
+    def ssh(self, command: str, *, user: str = "operator", timeout_s: float = 180) -> str:
+        done = self.try_ssh(command, user=user, timeout_s=timeout_s)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def try_ssh(
+        self, command: str, *, user: str = "operator", timeout_s: float = 180, key: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        words = ["ssh", *SSH_OPTIONS, "-p", str(self.guest.ssh_port)]
+        words += ["-i", str(self.key)] if key else ["-o", "PubkeyAuthentication=no"]
+        return subprocess.run(
+            [*words, f"{user}@127.0.0.1", command],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def wait_for_ssh(self, timeout_s: float) -> None:
+        while time.monotonic() - self.started_s < timeout_s:
+            try:
+                if self.try_ssh("true", timeout_s=60).returncode == 0:
+                    return
+            except subprocess.TimeoutExpired:
+                continue
+            time.sleep(1)
+        raise AssertionError(f"no SSH in {timeout_s} s:\n{self.console()[-4000:]}")
+
+    def cut_power(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def new_robot(folder: Path, products: Path, invitation: Invitation | None = None) -> Robot:
+    """A guest of the image in `products`, as newly flashed; its disk is of the profile's size."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    serial = folder / "serial.log"
+    guest = Guest(
+        image=products / "disk.img",
+        folder=folder,
+        disk_mib=10240,
+        ssh_port=free_port(),
+        serial=f"file:{serial}",
+    )
+    key = prepare_guest(products, guest, invitation)
+    return Robot(guest, serial, key)
