@@ -134,12 +134,7 @@ impl Arm {
     /// Dry friction, of the gears always and of the brakes without power: whatever torque within its bound stands a joint still.
     fn rub(&mut self, factor: &Factor) {
         let n = self.joints();
-        let mut bound = self.model.friction();
-        if !self.powered {
-            for i in 0..n {
-                bound[i] = self.drives.brake_nm[i];
-            }
-        }
+        let bound = if self.powered { self.model.friction() } else { self.drives.brake_nm };
         if bound.iter().take(n).all(|nm| *nm <= 0.0) {
             return;
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
 use controld::control;
@@ -24,7 +24,8 @@ const EXIT_SHM: u8 = 4;
 const EXIT_LAW: u8 = 70;
 const LOOK_MS: i64 = 200;
 
-static STOPPED: AtomicBool = AtomicBool::new(false);
+/// Milliseconds of simulated time that were never made up for.
+static GIVEN_UP: AtomicI64 = AtomicI64::new(0);
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args().skip(1)) {
@@ -78,12 +79,14 @@ fn serve(control: &Control, shm: &Path) -> ExitCode {
     law::install_panic_hook();
     let turning = thread::Builder::new().name("plant".to_owned()).spawn(move || {
         law::bind_this_thread();
-        while !STOPPED.load(Ordering::Relaxed) {
+        loop {
             process.turn();
+            GIVEN_UP.store(process.given_up, Ordering::Relaxed);
         }
-        process.given_up
     });
-    let Ok(turning) = turning else { return refuse(EXIT_SHM, "cannot start its thread") };
+    if let Err(problem) = turning {
+        return refuse(EXIT_SHM, &format!("cannot start its thread: {problem}"));
+    }
     Notifier::from_environment().send("READY=1");
     while !signals::wait_for_stop_signal(LOOK_MS) {
         if let Some(broken) = law::broken() {
@@ -91,9 +94,10 @@ fn serve(control: &Control, shm: &Path) -> ExitCode {
         }
     }
     Notifier::from_environment().send("STOPPING=1");
-    STOPPED.store(true, Ordering::Relaxed);
-    if let Ok(given_up @ 1..) = turning.join() {
+    let given_up = GIVEN_UP.load(Ordering::Relaxed);
+    if given_up > 0 {
         eprintln!("dynamics: {given_up} ms of simulated time were given up: the machine was too slow for it");
     }
+    // The thread under the law ends with the process: letting go of what it holds would already break it.
     ExitCode::SUCCESS
 }

@@ -49,7 +49,7 @@ impl Noise {
     }
 
     /// Mean 0, standard deviation 1.
-    pub fn next(&mut self) -> f64 {
+    pub fn draw(&mut self) -> f64 {
         // The sum of four uniform numbers has variance 4/12.
         const SCALE: f64 = 1.732_050_807_568_877_2 / 65_536.0;
         let bits = self.bits();
@@ -107,15 +107,15 @@ impl Sensing {
             qd_rad_s: [0.0; J],
             torque_nm: [0.0; J],
             temp_c: [0.0; J],
-            pressure_kpa: (pressure_kpa + PRESSURE_NOISE_KPA * noise.next()).max(0.0),
+            pressure_kpa: (pressure_kpa + PRESSURE_NOISE_KPA * noise.draw()).max(0.0),
             battery_ratio: self.battery_ratio,
         };
         for i in 0..n {
-            let seen_rad = arm.q_rad[i] + ENCODER_NOISE_RAD * noise.next();
+            let seen_rad = arm.q_rad[i] + ENCODER_NOISE_RAD * noise.draw();
             reading.q_rad[i] = (seen_rad / ENCODER_STEP_RAD).round() * ENCODER_STEP_RAD;
-            reading.qd_rad_s[i] = arm.qd_rad_s[i] + VELOCITY_NOISE_RAD_S * noise.next();
-            reading.torque_nm[i] = arm.torque_nm[i] + TORQUE_NOISE_NM * noise.next();
-            reading.temp_c[i] = self.temp_c[i] + TEMPERATURE_NOISE_C * noise.next();
+            reading.qd_rad_s[i] = arm.qd_rad_s[i] + VELOCITY_NOISE_RAD_S * noise.draw();
+            reading.torque_nm[i] = arm.torque_nm[i] + TORQUE_NOISE_NM * noise.draw();
+            reading.temp_c[i] = self.temp_c[i] + TEMPERATURE_NOISE_C * noise.draw();
         }
         reading
     }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn noise_has_mean_nought_and_deviation_one() {
         let mut noise = Noise::new(7);
-        let drawn: Vec<f64> = (0..100_000).map(|_| noise.next()).collect();
+        let drawn: Vec<f64> = (0..100_000).map(|_| noise.draw()).collect();
         let mean = drawn.iter().sum::<f64>() / 1e5;
         let square = drawn.iter().map(|x| x * x).sum::<f64>() / 1e5;
         assert!(mean.abs() < 0.02 && (square - 1.0).abs() < 0.02, "mean {mean}, square {square}");

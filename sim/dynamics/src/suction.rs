@@ -55,8 +55,7 @@ mod tests {
     use super::*;
 
     fn one_part() -> Scene {
-        let mut scene = Scene::default();
-        scene.count = 1;
+        let mut scene = Scene { count: 1, ..Scene::default() };
         scene.kind[0] = ObjectKind::Part.raw();
         scene.pos[0] = [0.4, -0.2, 0.05];
         scene.size[0] = [0.05, 0.05, 0.05];
