@@ -149,27 +149,37 @@ def check_fits(size: SlotSize, storage: Storage, board: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """The kernel's command line for one slot, in the two parts that the boot loader needs."""
+
+    words: tuple[str, ...]
+    verity: str  # one argument with spaces in it
+
+    def line(self) -> str:
+        """As the kernel gets it."""
+        return f'{" ".join(self.words)} "{self.verity}"'
+
+
 def kernel_arguments(
     slot: str, size: SlotSize, root_hash: str, salt: str, disk: Layout, extra: tuple[str, ...]
-) -> str:
-    """The kernel's command line for a slot: what verifies the root, and where data is."""
-    identity = disk.partition(f"slot-{slot}").identity
-    device = f"PARTUUID={identity}"
+) -> Arguments:
+    """What verifies the root, and where data is."""
+    device = f"PARTUUID={disk.partition(f'slot-{slot}').identity}"
     sectors = size.root_bytes // SECTOR_BYTES
     table = (
         f"0 {sectors} verity 1 {device} {device} {BLOCK_BYTES} {BLOCK_BYTES} "
         f"{size.root_blocks} {size.hash_start_block} sha256 {root_hash} {salt} "
         "1 panic_on_corruption"
     )
-    words = [
+    words = (
         "root=/dev/dm-0",
         "ro",
         "rootfstype=ext4",
-        f'dm-mod.create="slot-{slot},,,ro,{table}"',
         f"dm-mod.waitfor={device}",
         "init=/usr/lib/bedplate/preinit",
         f"bedplate.slot={slot}",
         f"bedplate.data=PARTUUID={disk.partition('data').identity}",
         *extra,
-    ]
-    return " ".join(words)
+    )
+    return Arguments(words, f"dm-mod.create=slot-{slot},,,ro,{table}")

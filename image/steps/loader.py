@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from image.cache import Cache
-from image.disk_layout import Partition
+from image.disk_layout import Arguments, Partition
 from image.lockfile import PackageSet
 from image.steps.tools import Tools, unpack
 
 MODULES = (
     "boot",
     "cat",
+    "configfile",
     "echo",
     "ext2",
     "fat",
@@ -53,9 +54,10 @@ def make_loader(packages: PackageSet, tools: Tools, cache: Cache, work: Path) ->
     return target
 
 
-def slot_file(arguments: str) -> str:
-    """GRUB's own quoting: the kernel gets the double quotes, GRUB the single ones."""
-    return f"set arguments='{arguments}'\n"
+def slot_file(arguments: Arguments) -> str:
+    """What GRUB reads of a slot. It puts an argument with spaces into double quotes by itself, and
+    would put a backslash before quotes of ours, which the kernel does not understand."""
+    return f"set arguments='{' '.join(arguments.words)}'\nset verity='{arguments.verity}'\n"
 
 
 def make_esp(

@@ -75,12 +75,14 @@ def test_root_too_large_for_its_slot_is_refused():
 
 def test_command_line_names_partitions_of_this_disk_and_quotes_the_table():
     disk, size = layout(STORAGE, "s", "b"), slot_size(400 << 20, 9000)
-    line = kernel_arguments("b", size, "f" * 64, "a" * 64, disk, ("console=ttyAMA0",))
+    made = kernel_arguments("b", size, "f" * 64, "a" * 64, disk, ("console=ttyAMA0",))
+    line = made.line()
     slot = disk.partition("slot-b").identity
     assert f"dm-mod.waitfor=PARTUUID={slot}" in line
     assert str(disk.partition("slot-a").identity) not in line
-    table = line.split('dm-mod.create="')[1].split('"')[0]
+    table = line.split('"dm-mod.create=')[1].split('"')[0]
     words = table.split(",", 4)[4].split()
     assert words[:3] == ["0", str(size.root_bytes // 512), "verity"]
     assert words[8:10] == [str(size.root_blocks), str(size.root_blocks + 1)]
     assert len(line) < 2048  # what the kernel takes
+    assert not [word for word in made.words if " " in word or '"' in word or "'" in word]
