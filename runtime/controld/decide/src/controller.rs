@@ -13,7 +13,7 @@ use layout::{
     StopReason,
 };
 
-use crate::estimator::{Estimate, Estimator};
+use crate::estimator::{Estimate, Estimator, Lapse};
 use crate::gate::{Accepted, Gate, Moment, millis};
 use crate::ladder::{Causes, Ladder, Motion as Standing};
 use crate::liveness::Liveness;
@@ -74,6 +74,9 @@ pub struct Controller {
     pub(crate) checks: Checks,
     pub(crate) chosen: Option<Accepted>,
     pub(crate) friction: Joints,
+    /// Of what the estimator believes, and of the frame that last corrected it.
+    pub(crate) believed_ns: i64,
+    pub(crate) seen_ns: i64,
     /// When a command was last there, or could first have been.
     pub(crate) commanded_ns: i64,
     pub(crate) stray_ns: i64,
@@ -139,6 +142,8 @@ impl Controller {
             causes: Causes::default(),
             checks: Checks::default(),
             chosen: None,
+            believed_ns: 0,
+            seen_ns: 0,
             commanded_ns: 0,
             stray_ns: 0,
             unpowered_ns: 0,
@@ -161,6 +166,14 @@ impl Controller {
             return;
         }
         let s = self.sensing.latest();
+        let lapse = if self.sensing.is_new() {
+            let lapse = Lapse::to_frame(s.created_ns, self.believed_ns, self.seen_ns, self.period_ns);
+            (self.believed_ns, self.seen_ns) = (s.created_ns, s.created_ns);
+            lapse
+        } else {
+            self.believed_ns = self.believed_ns.saturating_add(self.period_ns);
+            Lapse::ONE
+        };
         if first || s.powered == 0 {
             // Brakes hold an arm without power: its torques say nothing about what pushes it.
             if self.sensing.is_new() {
@@ -172,7 +185,7 @@ impl Controller {
             }
             return;
         }
-        self.estimator.predict(&s.tau, &self.model);
+        self.estimator.predict(&s.tau, &self.model, lapse);
         if self.sensing.is_new() {
             self.estimator.correct(&s.q, &s.qd);
         }

@@ -20,6 +20,34 @@ const FRICTION_TURN_RAD_S: f64 = 0.02;
 /// How unsure the filter is of an external torque it has not seen yet.
 const TORQUE_UNKNOWN_NM: f64 = 20.0;
 
+/// How much an acceleration that nobody measured may differ from the one before it.
+const UNSEEN_RAD_S2: f64 = 60.0;
+/// Longer than this is not predicted over; the frame that ends it is then believed by itself.
+const LAPSE_MAX: i64 = 50;
+
+/// What lies between the state that is believed and the next one, in whole periods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapse {
+    /// To predict over.
+    pub periods: u32,
+    /// Of them, or before them, went by without a frame: the torques in them are not known.
+    pub unseen: u32,
+}
+
+impl Lapse {
+    pub const ONE: Self = Self { periods: 1, unseen: 0 };
+
+    /// The way to a frame of `frame_ns` from a state of `believed_ns` that was last corrected by a frame of `seen_ns`.
+    #[must_use]
+    pub fn to_frame(frame_ns: i64, believed_ns: i64, seen_ns: i64, period_ns: i64) -> Self {
+        let whole = |from_ns: i64| {
+            let rounded = frame_ns.saturating_sub(from_ns).saturating_add(period_ns / 2).div_euclid(period_ns.max(1));
+            u32::try_from(rounded.clamp(0, LAPSE_MAX)).unwrap_or(0)
+        };
+        Self { periods: whole(believed_ns), unseen: whole(seen_ns).saturating_sub(1) }
+    }
+}
+
 /// What is believed about the arm.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
@@ -85,8 +113,23 @@ impl Estimator {
         &self.now
     }
 
-    /// One period on, under the torques that the motors gave in it.
-    pub fn predict(&mut self, tau: &Joints, model: &RobotModel) {
+    /// A lapse on, under the torques that the motors gave at its end. A host that stalls loses frames: without counting
+    /// them, the way the arm went meanwhile would look like a blow.
+    pub fn predict(&mut self, tau: &Joints, model: &RobotModel, lapse: Lapse) {
+        if lapse.periods > 0 {
+            self.predict_over(tau, model, self.period_s * f64::from(lapse.periods));
+        }
+        if lapse.unseen > 0 {
+            let unseen_s = self.period_s * f64::from(lapse.unseen);
+            let stray_rad_s = UNSEEN_RAD_S2 * unseen_s;
+            for i in 0..self.n {
+                self.covariance[i][i] += (0.5 * stray_rad_s * unseen_s).powi(2);
+                self.covariance[V + i][V + i] += stray_rad_s.powi(2);
+            }
+        }
+    }
+
+    fn predict_over(&mut self, tau: &Joints, model: &RobotModel, t: f64) {
         let (bias, mass) = model.bias_and_mass(&self.now.q, &self.now.qd);
         let Some(factor) = Factor::new(&mass, self.n) else { return };
         let mut load = [0.0; J];
@@ -95,18 +138,17 @@ impl Estimator {
             load[i] = tau[i] + self.now.tau_ext[i] - bias[i] - friction;
         }
         let inverse = factor.inverse();
-        let t = self.period_s;
         for i in 0..self.n {
             let qdd: f64 = (0..self.n).map(|k| inverse[i][k] * load[k]).sum();
             self.now.q[i] += t * (self.now.qd[i] + 0.5 * t * qdd);
             self.now.qd[i] += t * qdd;
         }
-        self.predict_covariance(&inverse);
+        self.predict_covariance(&inverse, t);
     }
 
     /// P ← F P Fᵀ + Q with F = [1, t, 0; 0, 1, t M⁻¹; 0, 0, 1] in blocks.
-    fn predict_covariance(&mut self, inverse: &JointMatrix) {
-        let (n, t) = (self.n, self.period_s);
+    fn predict_covariance(&mut self, inverse: &JointMatrix, t: f64) {
+        let n = self.n;
         let p = &mut self.covariance;
         // Noise of the measured torque moves the arm where external torque does: it is added there, and taken out below.
         for i in 0..n {

@@ -10,7 +10,7 @@ use std::f64::consts::TAU;
 
 use common::rig::Plant;
 use common::{panda, ur5e};
-use decide::estimator::Estimator;
+use decide::estimator::{Estimator, Lapse};
 use decide::model::{J, RobotModel};
 use decide::params::Control;
 use layout::Actuators;
@@ -116,7 +116,7 @@ fn filter_errors(control: &Control, samples: &[Sample]) -> Estimates {
     filter.reset(&samples[0].q_seen, &samples[0].qd_seen);
     let mut out = vec![*filter.estimate()];
     for s in &samples[1..] {
-        filter.predict(&s.tau_seen, &model);
+        filter.predict(&s.tau_seen, &model, Lapse::ONE);
         filter.correct(&s.q_seen, &s.qd_seen);
         out.push(*filter.estimate());
     }
@@ -244,7 +244,7 @@ fn push_is_felt_within_its_hold_time() {
     filter.reset(&samples[0].q_seen, &samples[0].qd_seen);
     let mut felt = None;
     for (k, s) in samples.iter().enumerate().skip(1) {
-        filter.predict(&s.tau_seen, &model);
+        filter.predict(&s.tau_seen, &model, Lapse::ONE);
         filter.correct(&s.q_seen, &s.qd_seen);
         if k >= 3_000 && felt.is_none() && filter.estimate().tau_ext[1] > 0.5 * 15.0 {
             felt = Some(k - 3_000);
@@ -253,6 +253,67 @@ fn push_is_felt_within_its_hold_time() {
     let after = felt.expect("the push is felt");
     println!("half of a 15 Nm push is felt after {after} ms");
     assert!(after <= 30, "{after}");
+}
+
+/// What is felt on a healthy, moving arm when `lost` frames in a row never come, twenty times a second.
+fn felt_over_gaps(control: &Control, samples: &[Sample], lost: usize, count: bool) -> [f64; J] {
+    let model = RobotModel::new(&control.model).expect("a valid model");
+    let mut filter = Estimator::new(&control.estimator, &model, PERIOD_S);
+    filter.reset(&samples[0].q_seen, &samples[0].qd_seen);
+    let (mut worst, mut gone) = ([0.0_f64; J], 0_u32);
+    for (k, s) in samples.iter().enumerate().skip(1) {
+        if k > SETTLED && k % 50 < lost {
+            gone += 1;
+            continue;
+        }
+        let lapse = if count { Lapse { periods: gone + 1, unseen: gone } } else { Lapse::ONE };
+        gone = 0;
+        filter.predict(&s.tau_seen, &model, lapse);
+        filter.correct(&s.q_seen, &s.qd_seen);
+        for i in 0..J {
+            if k > SETTLED {
+                worst[i] = worst[i].max(filter.estimate().tau_ext[i].abs());
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn stalled_host_is_not_taken_for_a_blow() {
+    for control in [panda(), ur5e()] {
+        let samples = &record(&control, 41)[..2_900]; // before the push
+        let near = |lost: usize, count: bool| {
+            let felt = felt_over_gaps(&control, samples, lost, count);
+            felt.iter().zip(&control.collision.torque_nm).map(|(felt, limit)| felt / limit).fold(0.0, f64::max)
+        };
+        for lost in 1..=12 {
+            let (counted, uncounted) = (near(lost, true), near(lost, false));
+            println!("{lost} frames lost: {counted:.2} of a collision; {uncounted:.2} if the lapse is not counted");
+            assert!(counted < 0.5, "{lost} frames lost: {counted:.2} of what counts as a collision");
+        }
+        assert!(near(12, false) > 2.0 * near(12, true), "counting the lapse makes the difference");
+    }
+}
+
+#[test]
+fn push_is_felt_all_the_same_when_frames_go_missing() {
+    let control = panda();
+    let samples = record(&control, 77);
+    let felt = felt_over_gaps(&control, &samples, 4, true);
+    assert!(felt[1] > 12.0, "of 15 Nm {:.1} were felt", felt[1]);
+}
+
+#[test]
+fn lapse_counts_whole_periods_and_never_runs_away() {
+    let to = |frame: i64, believed: i64, seen: i64| Lapse::to_frame(frame, believed, seen, 1_000_000);
+    assert_eq!(to(5_000_000, 4_000_000, 4_000_000), Lapse::ONE);
+    assert_eq!(to(5_300_000, 4_000_000, 4_000_000), Lapse::ONE, "jitter is no lapse");
+    assert_eq!(to(9_000_000, 4_000_000, 4_000_000), Lapse { periods: 5, unseen: 4 });
+    assert_eq!(to(9_000_000, 8_000_000, 4_000_000), Lapse { periods: 1, unseen: 4 }, "predicted blindly meanwhile");
+    assert_eq!(to(4_000_000, 6_000_000, 3_000_000), Lapse { periods: 0, unseen: 0 }, "never back");
+    assert_eq!(to(i64::MAX, 0, i64::MIN), Lapse { periods: 50, unseen: 49 });
+    assert_eq!(to(i64::MIN, i64::MAX, i64::MAX), Lapse { periods: 0, unseen: 0 });
 }
 
 #[test]
@@ -265,7 +326,7 @@ fn filter_stays_sound_for_many_minutes() {
     for _ in 0..20 {
         // Back and forth, so that the recording has no jump at its ends.
         for s in samples.iter().chain(samples.iter().rev()) {
-            filter.predict(&s.tau_seen, &model);
+            filter.predict(&s.tau_seen, &model, Lapse::ONE);
             filter.correct(&s.q_seen, &s.qd_seen);
         }
     }
