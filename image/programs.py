@@ -1,6 +1,7 @@
 """Running other programs: a failure names the program and repeats its last words."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ def run(
     words = [str(part) for part in command]
     base = {"PATH": os.environ.get("PATH", os.defpath)} if alone else dict(os.environ)
     process = subprocess.Popen(
-        words,
+        [*_tied(), *words],
         cwd=cwd,
         env={**base, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(environment or {})},
         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -52,6 +53,12 @@ def run(
             f"run it by hand: {' '.join(words)[:400]}",
         )
     return text
+
+
+def _tied() -> list[str]:
+    """Should this process be killed outright, the program is asked to end too."""
+    setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def _name(words: Sequence[str]) -> str:
