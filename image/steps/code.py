@@ -1,5 +1,6 @@
 """The tree's own code and models, as git knows them."""
 
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ SINGLE = ("bedplate.py", "records.py")
 GUEST_FILES = ("sim/__init__.py", "sim/faults.py", "sim/gpu.py", "sim/processes.py")
 # Sources of what is compiled, scripts of training, and what only a build needs.
 LEFT_OUT = ("runtime/controld/", "rt_kernel/fragments/", "rt_kernel/patches/", "conf/editor/")
-KEPT_OF_CONTROLD = ("runtime/controld/__init__.py", "runtime/controld/distribution.py")
+KEPT_OF_CONTROLD = re.compile(r"^runtime/controld/[a-z_]+\.py$")
 SUFFIXES = (".py", ".json", ".yaml", ".npz", ".jsonl")
 MODEL_SUFFIXES = (".onnx", ".yaml", ".json")  # how they were made stays behind
 
@@ -41,7 +42,7 @@ def wanted(names: Iterable[str], config: Config) -> list[str]:
         name
         for name in names
         if name in single
-        or name in KEPT_OF_CONTROLD
+        or KEPT_OF_CONTROLD.match(name)
         or (name.startswith("models/") and name.endswith(MODEL_SUFFIXES))
         or (
             name.startswith(tuple(f"{area}/" for area in areas))

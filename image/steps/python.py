@@ -14,9 +14,8 @@ RECIPE = "2"
 VERSION = "3.13"
 PLACE = "opt/bedplate/venv"
 PACKAGES = f"{PLACE}/lib/python{VERSION}/site-packages"
-# A robot reads a compiled profile: what composes one stays on the build machine.
-NOT_ON_ROBOT = ("hydra-core", "omegaconf", "antlr4-python3-runtime")
-SOURCE_ONLY = ("sdnotify",)  # pure Python, published without a wheel: taken as it is
+# Pure Python, published without a wheel: taken as it is, from this folder of its source.
+SOURCE_ONLY = {"antlr4-python3-runtime": "src/antlr4", "sdnotify": "sdnotify"}
 COMPILED_HERE = ("ruckig",)  # no wheel for the robot: image/steps/extension.py
 # Tests, and what names the machine that installed: scripts, and the list with their hashes.
 LEFT_OUT = (
@@ -46,7 +45,7 @@ def requirements(tree: Path, uv: Path) -> str:
             "runtime",
             *(
                 word
-                for name in (*NOT_ON_ROBOT, *COMPILED_HERE, *SOURCE_ONLY)
+                for name in (*COMPILED_HERE, *SOURCE_ONLY)
                 for word in ("--no-emit-package", name)
             ),
         ],
@@ -91,8 +90,9 @@ def lay_pure(tree: Path, name: str, cache: Cache, target: Path, scratch: Path) -
     """A package's modules out of its source: a builder of wheels would write its own version in."""
     source = locked_source(tree, name)
     unpacked = unpack_source(fetch_source(source, name, cache), scratch / name)
-    shutil.copytree(unpacked / name, target / name)
-    facts = target / f"{name}-{source.version}.dist-info"
+    folder = unpacked / SOURCE_ONLY[name]
+    shutil.copytree(folder, target / folder.name)
+    facts = target / f"{name.replace('-', '_')}-{source.version}.dist-info"
     facts.mkdir()
     shutil.copyfile(unpacked / "PKG-INFO", facts / "METADATA")
 
@@ -106,6 +106,7 @@ def _install(uv: Path, listed: Path, target: Path) -> None:
         f"--target={target}",
         "--python-platform=aarch64-manylinux_2_28",
         f"--python-version={VERSION}",
+        "--no-deps",  # the export names all of them
         "--require-hashes",
         "--link-mode=copy",
         "--only-binary=:all:",
