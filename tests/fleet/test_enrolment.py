@@ -14,8 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fleet.broker import free_port
@@ -37,7 +35,6 @@ from fleet.prepare import LocalRobot, make_settings
 from fleet.settings import write_settings
 from runtime.enrol import (
     Invitation,
-    InvitationError,
     RefusedError,
     ask_fleet,
     enrol,
@@ -46,7 +43,7 @@ from runtime.enrol import (
     reply_of,
     request_for,
 )
-from runtime.fleet_address import Address, broker_of, read_address
+from runtime.fleet_address import Address, read_address
 from runtime.paths import Paths
 
 NOW_S = 1_800_000_000
@@ -145,14 +142,6 @@ def test_an_enrolment_that_was_cut_off_goes_on(fleet: Fleet, paths: Paths, cut_a
     enrol(made, paths, ask_fleet(made), approve_when_asked(fleet, "osaka-02"))
     certificate = x509.load_pem_x509_certificate((paths.pki / "robot.crt").read_bytes())
     assert certificate.public_key() == key.public_key(), "the key was kept"
-
-
-def test_a_key_that_was_cut_short_is_made_anew(paths: Paths) -> None:
-    whole = ensure_key(paths.pki)
-    assert ensure_key(paths.pki).public_key() == whole.public_key()
-    pem = (paths.pki / "robot.key").read_bytes()
-    (paths.pki / "robot.key").write_bytes(pem[: len(pem) // 2])
-    assert ensure_key(paths.pki).public_key() != whole.public_key()
 
 
 # Those who should not get in
@@ -308,68 +297,6 @@ def test_a_name_that_would_reach_elsewhere_is_refused(offline: Fleet, name: str)
         offline.enrolments.invite(name, "osaka", NOW_S, 1.0)
 
 
-# The file a robot was flashed with
-
-
-@pytest.fixture
-def flashed(offline: Fleet, tmp_path: Path) -> Path:
-    path = tmp_path / "enrolment.json"
-    path.write_text(offline.invite().model_dump_json())
-    return path
-
-
-@given(cut=st.floats(0, 1, exclude_max=True))
-def test_a_truncated_file_is_one_clear_message(tmp_path_factory, cut: float) -> None:
-    path = tmp_path_factory.getbasetemp() / "cut.json"
-    whole = json.dumps(
-        {
-            "version": 1,
-            "robot_id": "osaka-02",
-            "site": "osaka",
-            "token": "secret" * 6,
-            "fleet_url": "https://h:1",
-            "broker": {"host": "h", "port": 1},
-            "ca_pem": "-----BEGIN CERTIFICATE-----",
-        }
-    )
-    path.write_text(whole)
-    assert read_invitation(path).robot_id == "osaka-02"
-    path.write_text(whole[: int(len(whole) * cut)])
-    with pytest.raises(InvitationError, match="flash it again") as caught:
-        read_invitation(path)
-    assert "secretsecret" not in str(caught.value), "a token is no text for logs"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"fleet_url": "http://10.0.2.2:8080"},
-        {"robot_id": "a/b"},
-        {"site": "../x"},
-        {"broker": {"host": "h", "port": 0}},
-        {"token": "short"},
-        {"surprise": 1},
-        {"version": 2},
-    ],
-)
-def test_a_file_that_would_lead_elsewhere_is_refused(flashed: Path, change: dict) -> None:
-    flashed.write_text(json.dumps({**json.loads(flashed.read_text()), **change}))
-    with pytest.raises(InvitationError):
-        read_invitation(flashed)
-
-
-@given(
-    st.sampled_from([200, 201, 302, 400, 403, 404, 409, 422, 429, 500, 503]), st.binary(max_size=80)
-)
-def test_no_answer_of_a_fleet_can_upset_a_robot(status: int, content: bytes) -> None:
-    try:
-        reply = reply_of(status, content)
-    except RefusedError:
-        assert status in (400, 403, 409, 422)
-    else:
-        assert reply is None or status == 200
-
-
 def test_a_certificate_for_another_key_is_not_taken(offline: Fleet, paths: Paths) -> None:
     made = offline.invite()
     other = ec.generate_private_key(ec.SECP256R1())
@@ -412,12 +339,3 @@ def test_an_operator_invites_sees_and_approves(offline: Fleet, config, tmp_path:
     assert made.token not in listed.output
     assert CliRunner().invoke(cli, ["approve", "osaka-02", *where]).exit_code == 0
     assert CliRunner().invoke(cli, ["approve", "osaka-09", *where]).exit_code == 2
-
-
-def test_an_enrolled_robot_speaks_to_its_own_broker(config, paths: Paths) -> None:
-    broker = config.telemetry.broker
-    assert broker_of(config, paths.pki) == Address(broker.host, broker.port)
-    paths.pki.mkdir(parents=True)
-    for sound, raw in ((True, b'{"host": "h", "port": 5}'), (False, b'{"host": 1, "port": 5}')):
-        (paths.pki / "fleet.json").write_bytes(raw)
-        assert (broker_of(config, paths.pki) == Address("h", 5)) is sound
