@@ -128,6 +128,13 @@ def start(guest: Guest, log: Path) -> subprocess.Popen[bytes]:
 
 
 def _run_tool(*words: str) -> None:
+    if shutil.which(words[0]) is None:
+        raise refused(
+            words[0],
+            "not installed",
+            "the guest needs a disk",
+            "./bootstrap.sh image  or  apt-get install qemu-utils",
+        )
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise refused(words[0], done.stderr.strip(), "the guest needs a disk", " ".join(words))
