@@ -23,7 +23,7 @@ from rt_kernel.dependencies import explain_all
 from rt_kernel.kconfig import find_lost, parse_config, render_request
 from rt_kernel.machine import check_machine, clean_environment, read_toolchain
 from rt_kernel.problem import KernelError, SourceGoneError
-from rt_kernel.progress import COLD_MINUTES, Progress, error_lines
+from rt_kernel.progress import OBJECTS_EXPECTED, Progress, error_lines
 from rt_kernel.recipe import (
     ARCH,
     CROSS,
@@ -223,8 +223,9 @@ def compile_tree(recipe: Recipe, tree: Path, cache: Path, jobs: int, say: Say) -
     """The long step: make knows what is already there."""
     log = cache / "log" / f"{recipe.sha256[:16]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    say(f"compiling: about {COLD_MINUTES} min on two idle cores from nothing; log in {log}")
-    progress = Progress(begun_ns=time.monotonic_ns())
+    before, expected = count_objects(tree), expected_objects(cache)
+    say(f"compiling: {before} of about {expected} objects are there; log in {log}")
+    progress = Progress(begun_ns=time.monotonic_ns(), expected=expected, before=before)
     command = make_command(recipe, f"--jobs={jobs}", *TARGETS)
     with (
         log.open("w", encoding="utf-8") as file,
@@ -246,6 +247,17 @@ def compile_tree(recipe: Recipe, tree: Path, cache: Path, jobs: int, say: Say) -
             raise
     if process.returncode != 0:
         raise _not_compiled(log)
+
+
+def count_objects(tree: Path) -> int:
+    return sum(1 for _ in tree.rglob("*.o"))
+
+
+def expected_objects(cache: Path) -> int:
+    """What the newest kept build came to; before there is one, a rough figure."""
+    kept = sorted((cache / "build").glob(f"*/{FACTS}"), key=lambda file: file.stat().st_mtime)
+    facts = json.loads(kept[-1].read_text(encoding="utf-8")) if kept else {}
+    return int(facts.get("objects", OBJECTS_EXPECTED))
 
 
 def _follow(
@@ -286,6 +298,7 @@ def keep_build(recipe: Recipe, tree: Path, cache: Path) -> KernelBuild:
         "recipe_sha256": recipe.sha256,
         "source": asdict(recipe.source),
         "compiler": recipe.toolchain.compiler,
+        "objects": count_objects(tree),
     }
     (partial / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     for file in [*partial.rglob("*"), partial]:

@@ -4,31 +4,27 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-# Lines that make printed in a whole build of this recipe. Another recipe makes more or fewer, so
-# what is said is called "about".
-STEPS_EXPECTED: Final = 2400
-# Processor time of the same build, halved for two cores.
-COLD_MINUTES: Final = 8
-_STEP: Final = re.compile(
-    r"^\s{2}(?:CC|AS|LD|AR|HOSTCC|HOSTLD|GEN|CALL|DTC|OBJCOPY|UPD|WRAP|SYS\S*|VDSO\S*|NM|LDS|\S+)"
-    r"\s{1,9}\S+"
-)
+# For the first build on a machine; later ones go by what the last one came to. Another recipe makes
+# more or fewer, so what is said is always called "about".
+OBJECTS_EXPECTED: Final = 1700
+_OBJECT: Final = re.compile(r"\s{2}(?:CC|AS|LD|HOSTCC)\s{1,9}\S+\.o")
 SAY_EVERY_NS: Final = 15_000_000_000
 # A rate over a few files is a guess.
-STEPS_BEFORE_ESTIMATE: Final = 100
+OBJECTS_BEFORE_ESTIMATE: Final = 100
 
 
-def is_step(line: str) -> bool:
-    return _STEP.match(line) is not None
+def is_object(line: str) -> bool:
+    return _OBJECT.fullmatch(line.rstrip()) is not None
 
 
 @dataclass
 class Progress:
-    """Counts steps and now and then has something to say."""
+    """Counts object files and now and then has something to say."""
 
     begun_ns: int
-    expected: int = STEPS_EXPECTED
-    steps: int = 0
+    expected: int = OBJECTS_EXPECTED
+    before: int = 0  # made by an earlier attempt, at a pace nobody knows
+    made: int = 0
     said_ns: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,15 +32,16 @@ class Progress:
 
     def take(self, line: str, now_ns: int) -> str | None:
         """A sentence at most every few seconds, else None."""
-        if is_step(line):
-            self.steps += 1
+        if is_object(line):
+            self.made += 1
         if now_ns - self.said_ns < SAY_EVERY_NS:
             return None
         self.said_ns = now_ns
         return self.sentence(now_ns)
 
     def sentence(self, now_ns: int) -> str:
-        done = f"{self.steps} of about {max(self.expected, self.steps)} steps"
+        there = self.before + self.made
+        done = f"{there} of about {max(self.expected, there)} objects"
         left_s = self.left_s(now_ns)
         if left_s is None:
             return f"compiling: {done}"
@@ -52,10 +49,10 @@ class Progress:
 
     def left_s(self, now_ns: int) -> float | None:
         """None while the pace says nothing yet, or the expectation has been passed."""
-        if self.steps < STEPS_BEFORE_ESTIMATE or self.steps >= self.expected:
+        left = self.expected - self.before - self.made
+        if self.made < OBJECTS_BEFORE_ESTIMATE or left <= 0:
             return None
-        elapsed_s = (now_ns - self.begun_ns) / 1e9
-        return elapsed_s * (self.expected - self.steps) / self.steps
+        return (now_ns - self.begun_ns) / 1e9 * left / self.made
 
 
 def _in_words(seconds: float) -> str:

@@ -19,7 +19,7 @@ allnoconfig:
 olddefconfig:
 \t@:
 Image:
-\t@echo "  CC      init/main.o"
+\t@echo "  CC      init/main.o"; touch init/main.o
 \t@if test -e ../sleep; then echo $$$$ > ../pid; mv ../pid ../sleeping; exec sleep 60; fi
 \t@test ! -e ../fail || { echo "init/main.c:1: error: planted"; exit 1; }
 \t@mkdir -p $(B) include/config; echo 6.12.0$(LOCALVERSION) > include/config/kernel.release

@@ -11,8 +11,9 @@ import pytest
 
 from conf.load import compose
 from conf.schema import Config
-from rt_kernel.build import KernelBuild, build_kernel
+from rt_kernel.build import KernelBuild, build_kernel, expected_objects
 from rt_kernel.problem import KernelError, SourceGoneError
+from rt_kernel.progress import OBJECTS_EXPECTED
 from tests.rt_kernel.conftest import Archive
 
 
@@ -93,6 +94,16 @@ def test_what_was_compiled_for_other_options_is_never_gone_on_with(
     (cache / "fail").unlink()
     assert b"stale" not in build(archive, config, cache).image.read_bytes()
     assert not tree.exists()
+
+
+def test_how_long_it_takes_is_learned_from_the_last_build(
+    archive: Archive, config: Config, tmp_path: Path
+):
+    assert expected_objects(tmp_path) == OBJECTS_EXPECTED
+    made = build(archive, config, tmp_path)
+    assert expected_objects(tmp_path) == 1
+    (made.image.parent / "kernel.json").write_text("{}")
+    assert expected_objects(tmp_path) == OBJECTS_EXPECTED
 
 
 def test_half_a_build_is_none(archive: Archive, config: Config, tmp_path: Path):

@@ -3,16 +3,24 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rt_kernel.progress import SAY_EVERY_NS, STEPS_BEFORE_ESTIMATE, Progress, error_lines, is_step
+from rt_kernel.progress import (
+    OBJECTS_BEFORE_ESTIMATE,
+    SAY_EVERY_NS,
+    Progress,
+    error_lines,
+    is_object,
+)
 
 CC = "  CC      kernel/fork.o\n"
 
 
-def test_steps_are_counted_and_messages_are_not():
-    assert is_step(CC)
-    assert is_step("  DTC     arch/arm64/boot/dts/nvidia/tegra234.dtb")
-    assert not is_step("kernel/fork.c:12: warning: unused")
-    assert not is_step("make[2]: *** [x] Error 1")
+def test_objects_are_counted_and_messages_are_not():
+    assert is_object(CC)
+    assert is_object("  AS      arch/arm64/kernel/entry.o")
+    assert not is_object("  DTC     arch/arm64/boot/dts/nvidia/tegra234.dtb")
+    assert not is_object("  AR      init/built-in.a")
+    assert not is_object("kernel/fork.c:12: warning: unused")
+    assert not is_object("make[2]: *** [x] Error 1")
 
 
 def test_it_speaks_now_and_then():
@@ -26,7 +34,7 @@ def test_it_speaks_now_and_then():
 
 def test_there_is_no_estimate_before_there_is_a_pace_nor_past_the_expectation():
     progress = Progress(begun_ns=0, expected=200)
-    for _ in range(STEPS_BEFORE_ESTIMATE - 1):
+    for _ in range(OBJECTS_BEFORE_ESTIMATE - 1):
         progress.take(CC, 1)
     assert progress.left_s(10**9) is None
     progress.take(CC, 1)
@@ -35,7 +43,15 @@ def test_there_is_no_estimate_before_there_is_a_pace_nor_past_the_expectation():
     for _ in range(200):
         progress.take(CC, 1)
     assert progress.left_s(60 * 10**9) is None
-    assert progress.sentence(0) == "compiling: 300 of about 300 steps"
+    assert progress.sentence(0) == "compiling: 300 of about 300 objects"
+
+
+def test_what_an_earlier_attempt_made_counts_as_done_but_not_as_pace():
+    progress = Progress(begun_ns=0, expected=1000, before=800)
+    for _ in range(100):
+        progress.take(CC, 1)
+    assert progress.left_s(10 * 10**9) == 10.0
+    assert progress.sentence(0).startswith("compiling: 900 of about 1000 objects")
 
 
 def test_a_failed_build_is_told_by_its_errors():
