@@ -36,8 +36,12 @@ SYSTEM: tuple[Port, ...] = (
 )
 
 
+# Rows of the table that a robot has to do with; the others are of a development machine alone.
+FLEET_SIDE = frozenset({"fleetd", "mosquitto"})
+
+
 def ports() -> tuple[Port, ...]:
-    """The system's rows and the runtime's: who listens off the robot is called from it."""
+    """The system's rows and the runtime's: who listens at the fleet is called from here."""
     on_robot = {spec.name for spec in PROCESSES}
     rows = [
         Port(
@@ -47,6 +51,7 @@ def ports() -> tuple[Port, ...]:
             purpose=f"{row.process}: {row.purpose}",
         )
         for row in LISTENERS
+        if row.process in on_robot | FLEET_SIDE
     ]
     return (*SYSTEM, *rows)
 

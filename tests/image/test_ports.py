@@ -37,8 +37,15 @@ def test_new_row_opens_its_port_and_only_there():
 
 def test_ports_of_the_fleet_are_called_not_opened():
     rows = {row.port: row.direction for row in ports()}
-    for listener in LISTENERS:
-        assert rows[listener.port] is Direction.OUT
+    fleet = [row.port for row in LISTENERS if row.process in ("fleetd", "mosquitto")]
+    assert fleet
+    assert {rows[port] for port in fleet} == {Direction.OUT}
+
+
+def test_port_of_a_development_machine_is_neither_called_nor_opened():
+    others = {row.port for row in LISTENERS if row.process == "faultd"}
+    assert others
+    assert not others & {row.port for row in ports()}
 
 
 def test_only_ssh_listens_for_people():
