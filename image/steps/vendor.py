@@ -142,7 +142,7 @@ def _file(file: VendorFile, folder: Path) -> Problem | None:
     if not path.is_file():
         return Problem(
             f"{file.name}  ({file.purpose})",
-            "no such file",
+            f"no such file; its sha256 is {file.sha256 or 'not declared yet'}",
             "its licence lets nobody but its maker hand it out, so it is not fetched",
             f"get it from {file.where_from}, put it at {path}; or go on with --without-vendor",
         )

@@ -39,6 +39,7 @@ def declared(**changes) -> VendorSet:
 def test_missing_file_says_which_and_where_to_put_it(tmp_path, orin):
     (problem,) = problems_of(declared(), tmp_path, orin)
     assert "driver.bin  (the driver)" in str(problem)
+    assert hashlib.sha256(CONTENT).hexdigest() in problem.got
     assert str(tmp_path / "driver.bin") in problem.suggestion
     assert "--without-vendor" in problem.suggestion
 
