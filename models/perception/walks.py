@@ -262,7 +262,7 @@ class Noise:
         return np.maximum(depth, 0.0)
 
 
-# An earlier setting was judged on the thousand walks from 9,000,000: it told one false report in 660
+# An earlier setting was judged on the thousand walks from 9,000,000: one false report in 660
 # pictures too many. Walks that led to a change judge no more, so the judged ones begin after them.
 HELD_OUT_SEED, TUNING_SEED = 9_001_000, 7_000_000
 
