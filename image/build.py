@@ -17,7 +17,7 @@ from image.steps.loader import FIRMWARE_PATH, GRUB_CFG, make_esp, make_loader, s
 from image.steps.manifest import Made, manifest_inside, sbom, seed, write_products
 from image.steps.preflight import cold_steps, preflight
 from image.steps.rust import CONTROLD, compile_crate
-from image.steps.slot import Slot, make_slot
+from image.steps.slot import Slot, check_libraries, make_slot
 from image.steps.tools import Tools, tools
 from image.steps.vendor import Vendor, vendor
 
@@ -87,6 +87,7 @@ def put_together(plan: Plan, parts: Parts, used: Tools, work: Path) -> Made:
         last = [inside.entry, listed.entry]
         layers.append(write_layer("manifest", work / "manifest.tar", last, plan.epoch))
         join(layers, work / "root.tar", plan.epoch)
+        check_libraries(work / "root.tar")
     disk = layout(plan.config.hardware.storage, seed(plan, contents), plan.config.hardware.name)
     with step(STEPS[8].name):
         slot = make_slot(work / "root.tar", contents, used, work / "slot.img", plan.epoch)

@@ -27,6 +27,7 @@ ROOT = Wanted(
         "e2fsprogs",  # checks and grows data
         "fdisk",  # grows its partition
         "iproute2",
+        "libstdc++6",  # what compiled Python packages are linked with
         "nftables",
         "openssh-server",
         "procps",

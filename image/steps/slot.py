@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image.disk_layout import BLOCK_BYTES, SlotSize, derived, slot_size
+from image.needed import Libraries
 from image.refusal import refused
 from image.steps.tools import Tools
 
@@ -14,6 +15,7 @@ FEATURES = (
     "none,filetype,ext_attr,dir_index,extent,flex_bg,sparse_super,large_file,huge_file,"
     "dir_nlink,extra_isize"
 )
+ELF = b"\x7fELF"
 ROOT_HASH = re.compile(r"^Root hash:\s+([0-9a-f]{64})$", re.M)
 
 
@@ -33,6 +35,17 @@ def measure(tree: Path) -> tuple[int, int]:
             count += 1
             total += -(-member.size // BLOCK_BYTES) * BLOCK_BYTES
     return total, count
+
+
+def check_libraries(tree: Path) -> None:
+    """Everything that a program of the root is linked with must be in the root."""
+    found = Libraries()
+    with tarfile.open(tree) as archive:
+        for member in archive:
+            stream = archive.extractfile(member) if member.isreg() else None
+            head = stream.read(4) if stream else b""
+            found.add(member.name, head + stream.read() if stream and head == ELF else None)
+    found.check()
 
 
 def make_slot(tree: Path, seed: str, tools: Tools, target: Path, epoch: int) -> Slot:
