@@ -101,7 +101,7 @@ def _network(guest: Guest) -> Sequence[str]:
         return ()  # packets from the host would bring its noise in
     rows = ((guest.ssh_port, 22), *guest.forwards)
     forwards = ",".join(f"hostfwd=tcp:127.0.0.1:{host}-:{inside}" for host, inside in rows)
-    return ("-netdev", f"user,id=net,{forwards}", "-device", "virtio-net-pci,netdev=net")
+    return ("-netdev", f"user,id=net,{forwards}", "-device", "virtio-net-pci,netdev=net,romfile=")
 
 
 def run_in_foreground(guest: Guest) -> int:
