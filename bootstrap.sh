@@ -35,6 +35,7 @@ packages_test() {
 chromium          the page, driven as a user would
 fonts-dejavu-core letters on that page
 procps            tests that look at processes
+xz-utils          packs the sources that kernel tests build from
 LIST
 }
 

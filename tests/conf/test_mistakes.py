@@ -59,7 +59,8 @@ def test_unknown_option_of_a_group_lists_the_choices():
         compose(hardware="jetson_orin")
     [mistake] = caught.value.mistakes
     assert mistake.got == "jetson_orin"
-    assert mistake.allowed == "one of jetson_agx_orin, jetson_thor, qemu_arm64, sim_x86"
+    boards = "jetson_agx_orin, jetson_thor, qemu_arm64, qemu_arm64_icount, sim_x86"
+    assert mistake.allowed == f"one of {boards}"
     assert mistake.suggestion == "hardware=jetson_agx_orin"
 
 

@@ -13,8 +13,10 @@ from image.programs import run
 from image.refusal import BuildRefused
 
 ROOT = Path(__file__).parents[2]
+# A test that runs in the background of a shell inherits an ignored SIGINT: a terminal's build does not.
 LONG = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from image.programs import run
 run(["sh", "-c", "echo $$ >{file}; exec sleep 600"], why="test")
 """
