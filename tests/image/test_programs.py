@@ -13,7 +13,7 @@ from image.programs import run
 from image.refusal import BuildRefused
 
 ROOT = Path(__file__).parents[2]
-# A test that runs in the background of a shell inherits an ignored SIGINT: a terminal's build does not.
+# In the background of a shell SIGINT is ignored, and that is inherited; at a terminal it is not.
 LONG = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
