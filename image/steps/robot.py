@@ -87,9 +87,9 @@ MASKED_TMPFILES = (
 )
 PLAIN: Mapping[str, str] = {
     "etc/fstab": "# Data is mounted before systemd starts: /usr/lib/bedplate/preinit.\n",
-    "etc/hostname": "bedplate\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
     "etc/machine-id": "uninitialized\n",
+    "usr/lib/clock-epoch": "",  # its time is the least that systemd sets a clock without power to
 }
 LINKS: Mapping[str, str] = {
     "etc/resolv.conf": "../run/systemd/resolve/resolv.conf",
