@@ -25,12 +25,17 @@ fn ring_of(info: &MessageInfo) -> Ring {
     Ring::new(WORD_HEAD, RING_WORD, SLOT_DEPTH, info.size / 8)
 }
 
-/// Makes sure a slot's file exists, so that it can be mapped before its writer has started.
+/// Makes sure a slot's file exists, so that it can be mapped before its writer has started. One that is there and sound is
+/// only read: on a robot it belongs to another user.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn ensure(dir: &Path, topic: &str, info: &MessageInfo) -> Result<(), ShmError> {
-    header_of(info, topic).open_or_create(&topic_path(dir, topic)?).map(drop)
+    let (header, path) = (header_of(info, topic), topic_path(dir, topic)?);
+    match Map::open(&path, false) {
+        Ok(map) if header.check(&map, &path).is_ok() => Ok(()),
+        _ => header.open_or_create(&path).map(drop),
+    }
 }
 
 /// Writes a topic's records as words; the one writer of the topic while it lives.
