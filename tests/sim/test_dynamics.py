@@ -1,6 +1,8 @@
 """The plant without a cell moves as MuJoCo's does on the same commands."""
 
 import json
+import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -151,9 +153,10 @@ def plant(tmp_path: Path) -> Iterator[tuple[Config, Path, subprocess.Popen[str]]
     process.communicate(timeout=10)
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, **surroundings: str) -> subprocess.Popen[str]:
     command = [str(BINARY), "--control", str(folder / "control.json"), "--shm", str(folder / "shm")]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    env = os.environ | surroundings
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
 
 
 def sensors_after(shm: Path, tick: int) -> np.void:
@@ -181,6 +184,22 @@ def test_the_plant_speaks_as_the_cells_plant_does(
     later = sensors_after(shm, int(first["tick"]) + 20)
     ticks = int(later["tick"]) - int(first["tick"])
     assert int(later["created_ns"]) - int(first["created_ns"]) == ticks * 1_000_000
+
+
+def test_a_plant_that_turns_says_so_to_whoever_watches_it(tmp_path: Path) -> None:
+    """systemd kills a unit that is silent, and with it the sensors of Tier 1."""
+    write_control(compose(hardware="qemu_arm64").config, tmp_path / "control.json")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as watcher:
+        watcher.bind(str(tmp_path / "notify"))
+        watcher.settimeout(20)
+        process = start(tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        try:
+            said = [watcher.recv(4096).decode() for _ in range(4)]
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert said[0] == "READY=1"
+    assert set(said[1:]) == {"WATCHDOG=1"}
 
 
 def test_two_plants_do_not_write_the_same_sensors(

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 
 use controld::control;
@@ -26,6 +26,8 @@ const LOOK_MS: i64 = 200;
 
 /// Milliseconds of simulated time that were never made up for.
 static GIVEN_UP: AtomicI64 = AtomicI64::new(0);
+/// How often the loop went round.
+static TURNS: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args().skip(1)) {
@@ -82,18 +84,27 @@ fn serve(control: &Control, shm: &Path) -> ExitCode {
         loop {
             process.turn();
             GIVEN_UP.store(process.given_up, Ordering::Relaxed);
+            TURNS.fetch_add(1, Ordering::Relaxed);
         }
     });
     if let Err(problem) = turning {
         return refuse(EXIT_SHM, &format!("cannot start its thread: {problem}"));
     }
-    Notifier::from_environment().send("READY=1");
+    let notifier = Notifier::from_environment();
+    notifier.send("READY=1");
+    let mut seen = 0;
     while !signals::wait_for_stop_signal(LOOK_MS) {
         if let Some(broken) = law::broken() {
             return refuse(EXIT_LAW, &format!("its loop broke the law: {broken:?}"));
         }
+        // Only a loop that turns is told to be alive.
+        let turns = TURNS.load(Ordering::Relaxed);
+        if turns != seen {
+            notifier.send("WATCHDOG=1");
+        }
+        seen = turns;
     }
-    Notifier::from_environment().send("STOPPING=1");
+    notifier.send("STOPPING=1");
     let given_up = GIVEN_UP.load(Ordering::Relaxed);
     if given_up > 0 {
         eprintln!("dynamics: {given_up} ms of simulated time were given up: the machine was too slow for it");
