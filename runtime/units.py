@@ -13,6 +13,7 @@ from runtime.sandbox import EVERYWHERE, rights, sandbox
 USER = "bedplate"
 CONTROL_ORDER = find_process("controld").start_order
 CONTROL_OOM = -900  # the last to go when memory runs out
+SLOWED_WATCHDOG_MS = 20_000
 START_S = 120  # a guest in emulation imports slowly
 BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
@@ -161,8 +162,7 @@ def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]
         f"OOMScoreAdjust={CONTROL_OOM if spec.tier is Tier.CONTROL else 0}",
     ]
     if spec.watchdog_ms is not None:
-        # What a process does in its own time takes longer on the clock of a slowed guest.
-        lines.append(f"WatchdogSec={spec.watchdog_ms * slow_motion_of(config)}ms")
+        lines.append(f"WatchdogSec={_watchdog_ms(spec.watchdog_ms, slow_motion_of(config))}ms")
     lines.extend(f"Environment={key}={value}" for key, value in spec.environment)
     return lines
 
@@ -293,6 +293,12 @@ def _manager() -> str:
         "CtrlAltDelBurstAction=none",
     ]
     return "[Manager]\n" + "\n".join(lines) + "\n"
+
+
+def _watchdog_ms(watchdog_ms: int, slow_motion: int) -> int:
+    """What a process does in its own time takes longer on the clock of a slowed guest; and there
+    systemd itself, which reads the answers, gets no turn for seconds while Python starts."""
+    return max(watchdog_ms * slow_motion, SLOWED_WATCHDOG_MS) if slow_motion > 1 else watchdog_ms
 
 
 def _sysusers(chosen: list[ProcessSpec]) -> str:
