@@ -14,7 +14,8 @@ USER = "bedplate"
 CONTROL_ORDER = find_process("controld").start_order
 CONTROL_OOM = -900  # the last to go when memory runs out
 SLOWED_WATCHDOG_MS = 20_000
-START_S = 120  # a guest in emulation imports slowly
+START_S = 120
+SLOWED_START_S = 900  # in emulation all of them import at once, on one processor
 BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
@@ -156,7 +157,7 @@ def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]
         # A start that is tried again is no failure yet: the failure action waits for the last one.
         "RestartMode=direct",
         f"RestartSec={spec.restart.delay_ms}ms",
-        f"TimeoutStartSec={START_S}s",
+        f"TimeoutStartSec={SLOWED_START_S if slow_motion_of(config) > 1 else START_S}s",
         f"TimeoutStopSec={spec.stop_s}s",
         "UMask=0027",
         f"OOMScoreAdjust={CONTROL_OOM if spec.tier is Tier.CONTROL else 0}",
