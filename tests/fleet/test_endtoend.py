@@ -99,7 +99,7 @@ class Robot:
             self.process.step(time.monotonic_ns())
             time.sleep(0.05)
 
-    def run_until(self, condition: Callable[[], bool], seconds: float = 40.0) -> None:
+    def run_until(self, condition: Callable[[], bool], seconds: float = 180.0) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"head {self.head}, still held {self.held}"
