@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from conf.profile import ProfileError, read_profile
 from conf.schema import Config
+from records import Certainty
 from rt_kernel.boot_args import (
     CLOCK_SOURCE,
     boot_arguments,
@@ -31,18 +31,12 @@ DEFAULT_OUT: Final = Path("/run/bedplate/kernel.json")
 CPUS: Final = "sys/devices/system/cpu"
 
 
-class Verdict(StrEnum):
-    OK = "ok"
-    WRONG = "wrong"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True)
 class Finding:
     item: str
     wanted: str
     found: str
-    verdict: Verdict
+    verdict: Certainty
 
 
 @dataclass(frozen=True)
@@ -127,20 +121,20 @@ def judge(config: Config, facts: Facts, release_wanted: str | None) -> tuple[Fin
 
 def _same(item: str, wanted: str, found: str | None) -> Finding:
     if found is None:
-        return Finding(item, wanted, "not to be read", Verdict.UNKNOWN)
-    return Finding(item, wanted, found, Verdict.OK if found == wanted else Verdict.WRONG)
+        return Finding(item, wanted, "not to be read", Certainty.UNKNOWN)
+    return Finding(item, wanted, found, Certainty.OK if found == wanted else Certainty.WRONG)
 
 
 def _judge_kernel(facts: Facts, release_wanted: str | None) -> Iterable[Finding]:
     if release_wanted is None:
         found = facts.release or "not to be read"
-        yield Finding("kernel.release", "not stated by a manifest", found, Verdict.UNKNOWN)
+        yield Finding("kernel.release", "not stated by a manifest", found, Certainty.UNKNOWN)
     else:
         yield _same("kernel.release", release_wanted, facts.release)
     if facts.realtime is None and facts.version is not None and "PREEMPT_RT" in facts.version:
-        yield Finding("kernel.realtime", "1", "PREEMPT_RT in its version", Verdict.OK)
+        yield Finding("kernel.realtime", "1", "PREEMPT_RT in its version", Certainty.OK)
     elif facts.realtime is None and facts.version is not None:
-        yield Finding("kernel.realtime", "1", "no PREEMPT_RT in its version", Verdict.WRONG)
+        yield Finding("kernel.realtime", "1", "no PREEMPT_RT in its version", Certainty.WRONG)
     else:
         yield _same("kernel.realtime", "1", facts.realtime)
     loads = None if facts.loads_modules is None else "on" if facts.loads_modules else "off"
@@ -175,35 +169,35 @@ def _same_cpus(item: str, wanted: frozenset[int], found: str | None) -> Finding:
     """Lists are compared as sets: `0-1` is `0,1`; `(null)` is the kernel's word for none."""
     text = cpu_list(wanted) or "none"
     if found is None:
-        return Finding(item, text, "not to be read", Verdict.UNKNOWN)
+        return Finding(item, text, "not to be read", Certainty.UNKNOWN)
     cpus = parse_cpu_list("" if found == "(null)" else found)
     if cpus is None:
-        return Finding(item, text, found[:80], Verdict.UNKNOWN)
-    verdict = Verdict.OK if cpus == wanted else Verdict.WRONG
+        return Finding(item, text, found[:80], Certainty.UNKNOWN)
+    verdict = Certainty.OK if cpus == wanted else Certainty.WRONG
     return Finding(item, text, cpu_list(cpus) or "none", verdict)
 
 
 def _judge_irqs(isolated: frozenset[int], irqs: tuple[tuple[str, str], ...]) -> Finding:
     wanted = f"none on {cpu_list(isolated)}"
     if not irqs:
-        return Finding("irq.affinity", wanted, "not to be read", Verdict.UNKNOWN)
+        return Finding("irq.affinity", wanted, "not to be read", Certainty.UNKNOWN)
     there = [
         f"{number} on {cpus}" for number, cpus in irqs if (parse_cpu_list(cpus) or set()) & isolated
     ]
     if there:
-        return Finding("irq.affinity", wanted, ", ".join(there), Verdict.WRONG)
-    return Finding("irq.affinity", wanted, f"none of {len(irqs)}", Verdict.OK)
+        return Finding("irq.affinity", wanted, ", ".join(there), Certainty.WRONG)
+    return Finding("irq.affinity", wanted, f"none of {len(irqs)}", Certainty.OK)
 
 
 def _judge_governors(facts: Facts) -> Finding:
     """A board that sets no frequencies, as QEMU's, has nothing to hold steady."""
     if not facts.governors:
-        return Finding("cpu.governor", "performance", "frequency is fixed", Verdict.OK)
+        return Finding("cpu.governor", "performance", "frequency is fixed", Certainty.OK)
     return _same("cpu.governor", "performance", ", ".join(facts.governors))
 
 
 def is_wrong(findings: Iterable[Finding]) -> bool:
-    return any(finding.verdict is Verdict.WRONG for finding in findings)
+    return any(finding.verdict is Certainty.WRONG for finding in findings)
 
 
 def verify_kernel(profile: Path, manifest: Path, root: Path = Path("/")) -> tuple[Finding, ...]:
@@ -239,7 +233,7 @@ def as_text(findings: tuple[Finding, ...]) -> str:
     width = max(len(finding.item) for finding in findings)
     lines = [
         f"{f.verdict.value:<8} {f.item:<{width}}  {f.found}"
-        + ("" if f.verdict is Verdict.OK else f"   (wanted {f.wanted})")
+        + ("" if f.verdict is Certainty.OK else f"   (wanted {f.wanted})")
         for f in findings
     ]
     return "\n".join(lines)

@@ -15,10 +15,11 @@ import pytest
 
 from conf.load import compose
 from conf.schema import Config
+from records import Certainty
 from rt_kernel.boot_args import boot_arguments
 from rt_kernel.build import KernelBuild, build_kernel
 from rt_kernel.cli import cache_folder
-from rt_kernel.verify import Verdict, judge, read_facts
+from rt_kernel.verify import judge, read_facts
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
 HERE = Path(__file__).parent
@@ -153,7 +154,7 @@ def test_what_the_robot_would_judge_of_it_is_all_in_order(
     said: Path, kernel: KernelBuild, config: Config
 ):
     findings = judge(config, read_facts(said), kernel.release)
-    assert {f.item: f.found for f in findings if f.verdict is not Verdict.OK} == {}
+    assert {f.item: f.found for f in findings if f.verdict is not Certainty.OK} == {}
     assert {"cpu.isolated", "cpu.nohz_full", "irq.affinity"} <= {f.item for f in findings}
 
 

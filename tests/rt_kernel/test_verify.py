@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from conf.load import compose
 from conf.profile import write_profile
 from conf.schema import Config
+from records import Certainty
 from rt_kernel.boot_args import boot_arguments
 from rt_kernel.problem import KernelError
 from rt_kernel.verify import (
     Facts,
     Finding,
-    Verdict,
     as_document,
     as_text,
     is_wrong,
@@ -53,13 +53,13 @@ def healthy(orin: Config) -> Facts:
     )
 
 
-def verdicts(found: tuple[Finding, ...]) -> dict[str, Verdict]:
+def verdicts(found: tuple[Finding, ...]) -> dict[str, Certainty]:
     return {finding.item: finding.verdict for finding in found}
 
 
 def test_the_kernel_that_was_wanted_is_found_in_order(orin: Config, healthy: Facts):
     found = judge(orin, healthy, RELEASE)
-    assert set(verdicts(found).values()) == {Verdict.OK}
+    assert set(verdicts(found).values()) == {Certainty.OK}
     assert not is_wrong(found)
 
 
@@ -81,7 +81,7 @@ FAULTS = {
 @pytest.mark.parametrize("item", FAULTS)
 def test_each_fault_is_named_and_nothing_else(orin: Config, healthy: Facts, item: str):
     found = judge(orin, replace(healthy, **FAULTS[item]), RELEASE)
-    assert [f.item for f in found if f.verdict is not Verdict.OK] == [item]
+    assert [f.item for f in found if f.verdict is not Certainty.OK] == [item]
     assert is_wrong(found)
 
 
@@ -93,21 +93,21 @@ def test_an_argument_that_is_missing_or_overruled_is_named(
     without = " ".join(word for word in line.split() if not word.startswith(argument + "="))
     for changed in (without, f"{line} {argument}=0"):
         found = judge(orin, replace(healthy, command_line=changed), RELEASE)
-        wrong = [f.item for f in found if f.verdict is Verdict.WRONG]
+        wrong = [f.item for f in found if f.verdict is Certainty.WRONG]
         assert wrong == [f"argument.{argument}"]
 
 
 def test_what_cannot_be_read_is_unknown_and_never_in_order(orin: Config):
     nothing = Facts(*[None] * 8, irqs=(), clock_source=None, governors=(), loads_modules=None)
     found = judge(orin, nothing, None)
-    in_order = [f.item for f in found if f.verdict is Verdict.OK]
+    in_order = [f.item for f in found if f.verdict is Certainty.OK]
     assert in_order == ["cpu.governor"]  # no frequency is set: nothing can move
     assert not is_wrong(found)
 
 
 def test_irq_of_each_cpu_by_itself_is_none_of_ours(orin: Config, healthy: Facts):
     found = judge(orin, replace(healthy, irqs=(("40", "0-7"),)), RELEASE)
-    assert verdicts(found)["irq.affinity"] is Verdict.OK
+    assert verdicts(found)["irq.affinity"] is Certainty.OK
 
 
 def test_a_profile_for_any_kernel_has_nothing_to_compare(healthy: Facts):
@@ -164,7 +164,7 @@ def test_the_robots_own_files_are_compared(tmp_path: Path, orin: Config):
     (tmp_path / "manifest.json").write_text(json.dumps({"kernel_release": RELEASE}))
     found = verify_kernel(tmp_path / "profile.json", tmp_path / "manifest.json", tmp_path)
     release = next(f for f in found if f.item == "kernel.release")
-    assert (release.wanted, release.verdict) == (RELEASE, Verdict.UNKNOWN)
+    assert (release.wanted, release.verdict) == (RELEASE, Certainty.UNKNOWN)
     with pytest.raises(KernelError, match="compared with what the profile says"):
         verify_kernel(tmp_path / "none.json", tmp_path / "manifest.json", tmp_path)
 
