@@ -13,7 +13,7 @@ pub use header::{Header, retire_and_replace};
 pub use image::{ImageReader, ImageShape, ImageWriter};
 pub use map::Map;
 pub use ring::{RETRIES, Read, Ring};
-pub use slot::{RawReader, RawWriter, SlotReader, SlotWriter, ensure};
+pub use slot::{RawReader, RawWriter, SlotReader, SlotWriter};
 pub use state::{LEDGER_RING, STATE_RING, StateReader, StateWriter};
 
 use std::fmt;

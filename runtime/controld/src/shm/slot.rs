@@ -25,17 +25,17 @@ fn ring_of(info: &MessageInfo) -> Ring {
     Ring::new(WORD_HEAD, RING_WORD, SLOT_DEPTH, info.size / 8)
 }
 
-/// Makes sure a slot's file exists, so that it can be mapped before its writer has started. One that is there and sound is
-/// only read: on a robot it belongs to another user.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn ensure(dir: &Path, topic: &str, info: &MessageInfo) -> Result<(), ShmError> {
+/// Maps a slot for reading; its file is made where it is missing, so that it can be mapped before its writer has started.
+/// One that is there and sound is only read: on a robot it belongs to another user.
+fn map_to_read(dir: &Path, topic: &str, info: &MessageInfo) -> Result<Map, ShmError> {
     let (header, path) = (header_of(info, topic), topic_path(dir, topic)?);
     match Map::open(&path, false) {
-        Ok(map) if header.check(&map, &path).is_ok() => Ok(()),
-        _ => header.open_or_create(&path).map(drop),
+        Ok(map) if header.check(&map, &path).is_ok() => return Ok(map),
+        _ => header.open_or_create(&path).map(drop)?,
     }
+    let map = Map::open(&path, false)?;
+    header.check(&map, &path)?;
+    Ok(map)
 }
 
 /// Writes a topic's records as words; the one writer of the topic while it lives.
@@ -154,11 +154,7 @@ impl<T: Message> SlotReader<T> {
     /// # Errors
     /// When the file cannot be made or mapped.
     pub fn open(dir: &Path, topic: &str) -> Result<Self, ShmError> {
-        ensure(dir, topic, T::INFO)?;
-        let path = topic_path(dir, topic)?;
-        let map = Map::open(&path, false)?;
-        header_of(T::INFO, topic).check(&map, &path)?;
-        let ring = ring_of(T::INFO);
+        let (map, ring) = (map_to_read(dir, topic, T::INFO)?, ring_of(T::INFO));
         Ok(Self { map, ring, words: vec![0; T::WORDS], last: None, last_number: 0, torn: 0, invalid: 0 })
     }
 
