@@ -1,33 +1,12 @@
 //! A step allocates nothing, and no command can throw the arm out of its range, whatever it says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::undocumented_unsafe_blocks)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../../runtime/controld/tests/counting/mod.rs"]
+mod counting;
 
 use controld::control;
 use dynamics::plant::Plant;
 use layout::{Actuators, J, ObjectKind, Scene};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        COUNT.with(|count| count.set(count.get() + 1));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const START_NS: i64 = 1_000_000_000;
 const STEP_NS: i64 = 1_000_000;
@@ -49,15 +28,15 @@ fn holding_home(plant: &Plant, now_ns: i64) -> Actuators {
 
 #[test]
 fn the_allocator_is_seen_by_this_test() {
-    let before = COUNT.with(Cell::get);
+    let before = counting::calls();
     drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(COUNT.with(Cell::get) - before, 2);
+    assert_eq!(counting::calls() - before, 2);
 }
 
 #[test]
 fn motion_suction_silence_and_nonsense_allocate_nothing() {
     let (mut plant, scene, mut now_ns) = (plant(), scene(), START_NS);
-    let before = COUNT.with(Cell::get);
+    let before = counting::calls();
     for step in 0..3000 {
         let mut command = holding_home(&plant, now_ns);
         command.gripper = f64::from(step % 2);
@@ -68,7 +47,7 @@ fn motion_suction_silence_and_nonsense_allocate_nothing() {
         plant.step((step % 900 < 600).then_some(&command), Some(&scene), now_ns);
         now_ns += STEP_NS;
     }
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(counting::calls() - before, 0);
 }
 
 #[test]
