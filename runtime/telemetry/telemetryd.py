@@ -142,6 +142,7 @@ class Telemetry:
         self._snapshots = Snapshots(context)
         rate = config.telemetry.streams
         self._connect_due = Every(CONNECT_EVERY_NS // slow_motion_of(config))
+        self._not_enrolled = ""
         self._metrics_due = Every(_period_ns(rate["metrics"].rate_hz))
         # Whoever looks at the page lives at the machine's pace, a robot in slow motion does not.
         live_ns = min(_period_ns(rate["live"].rate_hz), NS_PER_S // slow_motion_of(config))
@@ -171,15 +172,18 @@ class Telemetry:
         return SocketIntake(self._context.paths.telemetry_socket, self._committer, self.journal)
 
     def _ensure_uplink(self, now_ns: int) -> None:
-        """A robot without its certificate keeps its records and asks again now and then."""
+        """A robot without its certificate keeps its records and looks again now and then."""
         if self.uplink is not None or not self._connect_due.is_due(now_ns):
             return
         try:
             self.uplink = _make_uplink(self._context)
         except OSError as error:
+            if str(error) == self._not_enrolled:
+                return  # said already: a robot may wait for days until somebody approves
+            self._not_enrolled = str(error)
             log.warning(
-                "uplink: %s cannot be read (%s); records stay in the spool;"
-                " put ca.crt, robot.crt and robot.key there",
+                "uplink: %s cannot be read (%s); records stay in the spool"
+                " until ca.crt, robot.crt and robot.key are there",
                 self._context.paths.pki,
                 error,
             )
