@@ -29,6 +29,7 @@ from image.qemu import Guest, run_in_foreground
 from image.refusal import BuildRefused, refused
 from image.resolve import resolve
 from image.show import read_manifest, show, summary
+from image.skills import skill_entries
 from image.steps.manifest import Made
 
 app = typer.Typer(
@@ -210,6 +211,12 @@ def flash_command(
     ssh_key: Annotated[
         list[Path] | None, typer.Option("--ssh-key", help="Public key that may log in.")
     ] = None,
+    skill: Annotated[
+        list[Path] | None, typer.Option("--skill", help="A signed skill it has from the start.")
+    ] = None,
+    skill_key: Annotated[
+        list[Path] | None, typer.Option("--skill-key", help="Public key of who signs its skills.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Write an image to a disk: checks, the blocks that hold something, and reading them back.
@@ -217,9 +224,9 @@ def flash_command(
     With --robot and --invitation the robot's name, the fleet's certificate authority and a token
     that is good once are written to its data partition.
     """
-    given = _given(robot, invitation)
-    keys = read_keys(list(ssh_key or ()))
     folder = folder_of(hardware, facility, out)
+    given = entries(_given(robot, invitation), read_keys(list(ssh_key or ())))
+    given += skill_entries(skill or (), skill_key or (), _arm_of(folder))
     image, blocks = read_image(folder)
     target = look_at(device)
     problems = problems_of(target, blocks.size_bytes, _wanted_mib(folder))
@@ -230,8 +237,8 @@ def flash_command(
     write(image, blocks, device, progress)
     verify_written(blocks, device, progress)
     print("", file=sys.stderr)
-    if given is not None or keys:
-        write_data(folder, device, entries(given, keys))
+    if given:
+        write_data(folder, device, given)
     print(f"written and read back: {blocks.mapped_bytes / 1e6:.0f} MB on {device}")
 
 
@@ -246,6 +253,12 @@ def _given(robot: str, invitation: Path | None) -> Invitation | None:
             f"bedplate fleet enrol invite {robot or 'NAME'} --out FILE, then both",
         )
     return read_invitation(invitation, check_name(robot))
+
+
+def _arm_of(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    config = compose(hardware=manifest.hardware, facility=manifest.facility).config
+    return config.robot.arm.kind.value
 
 
 def _wanted_mib(folder: Path) -> int:
@@ -295,7 +308,11 @@ def boot_command(
     ssh_port: Annotated[int, typer.Option(help="Port of this machine for its SSH.")] = 2222,
     fresh: Annotated[bool, typer.Option("--fresh", help="As newly flashed.")] = False,
 ) -> None:
-    """Start an image in QEMU; it keeps its data until --fresh. Ctrl-A X ends it."""
+    """Start an image in QEMU; it keeps its data until --fresh. Ctrl-A X ends it.
+
+    A guest gets this tree's skill, signed with a key of its own. With an invitation whose addresses
+    are of 10.0.2.2, which is this machine as the guest sees it, it asks the fleet that runs here.
+    """
     folder = folder_of(hardware, facility, out)
     config = compose(hardware=hardware, facility=facility).config
     guest = Guest(
@@ -308,7 +325,8 @@ def boot_command(
     )
     if fresh:
         shutil.rmtree(guest.folder, ignore_errors=True)
-    key = prepare_guest(folder, guest, _given(robot, invitation) if invitation else None)
+    given = _given(robot, invitation) if invitation else None
+    key = prepare_guest(folder, guest, given, config.robot.arm.kind.value)
     print(
         f"ssh -p {ssh_port} -i {key} operator@127.0.0.1   (Ctrl-A X ends the guest)",
         file=sys.stderr,

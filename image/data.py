@@ -13,6 +13,7 @@ from image.lockfile import read_lock
 from image.qemu import Guest, prepare
 from image.refusal import refused
 from image.show import read_manifest
+from image.skills import shipped_skill, skill_entries
 from image.steps.tools import Tools, tools
 
 SECTOR_BYTES = 512
@@ -62,8 +63,12 @@ def fill(partition: Path, given: Sequence[Entry], used: Tools, work: Path) -> No
     lines: list[str] = []
     for at, entry in enumerate(given):
         if entry.data is None:
-            lines += [f"set_inode_field {entry.path} gid {entry.gid}"]
-            lines += [f"set_inode_field {entry.path} mode 04{entry.mode:04o}"]
+            lines += [
+                *(f"mkdir {folder}" for folder in _folders(entry.path)),
+                f"set_inode_field {entry.path} mode 04{entry.mode:04o}",
+                f"set_inode_field {entry.path} uid {entry.uid}",
+                f"set_inode_field {entry.path} gid {entry.gid}",
+            ]
             continue
         source = work / f"file-{at}"
         source.write_bytes(entry.data)
@@ -80,6 +85,12 @@ def fill(partition: Path, given: Sequence[Entry], used: Tools, work: Path) -> No
     for entry in given:
         if entry.data is not None:
             _read_back(partition, entry, used, work)
+
+
+def _folders(path: str) -> list[str]:
+    """From the outermost on; making one that is there is refused and harmless."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _read_back(partition: Path, entry: Entry, used: Tools, work: Path) -> None:
@@ -108,8 +119,13 @@ def _copy(source: Path, start: int, target: Path, offset: int, size: int) -> Non
             left -= len(chunk)
 
 
-def prepare_guest(folder: Path, guest: Guest, invitation: Invitation | None) -> Path:
-    """A guest's disk as newly flashed, with a key for this user; where that key is."""
+def prepare_guest(
+    folder: Path, guest: Guest, invitation: Invitation | None, arm: str | None = None
+) -> Path:
+    """A guest's disk as newly flashed, with a key for this user; where that key is.
+
+    With the name of an arm it also gets this tree's skill, signed with a key of its own.
+    """
     read_manifest(folder)
     key = guest.folder / "id_ed25519"
     overlay = guest.folder / "disk.qcow2"
@@ -120,14 +136,17 @@ def prepare_guest(folder: Path, guest: Guest, invitation: Invitation | None) -> 
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bedplate", "-f", str(key)]
         subprocess.run(words, check=True)
     prepare(guest)
-    keys = key.with_suffix(".pub").read_text()
+    given = entries(invitation, key.with_suffix(".pub").read_text())
+    if arm is not None:
+        archive, public = shipped_skill(arm, guest.folder)
+        given += skill_entries([archive], [public], arm)
     used = the_tools()
     place = find_partition(guest.image, "data", used)
     with tempfile.TemporaryDirectory(dir=guest.folder) as name:
         work = Path(name)
         part = work / "data.img"
         _copy(guest.image, place.start, part, 0, place.size)
-        fill(part, entries(invitation, keys), used, work)
+        fill(part, given, used, work)
         _into_overlay(part, overlay, place)
     return key
 

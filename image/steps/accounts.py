@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from image.layers import Entry
 from image.refusal import refused
-from runtime.processes import Area, ProcessSpec
+from runtime.processes import PROCESSES, Area, ProcessSpec, find_process
 from runtime.units import USER, user_of
 
 GROUP_ID = 800
@@ -41,6 +41,12 @@ def robot_accounts(processes: Sequence[ProcessSpec]) -> list[Account]:
         for number, spec in numbered
     ]
     return [*rows, Account(OPERATOR, OPERATOR_ID, "/home/operator", "/bin/bash", "Operator")]
+
+
+def user_id(process: str) -> int:
+    """The number of the user that a row of the table runs as."""
+    name = user_of(find_process(process))
+    return next(account.number for account in robot_accounts(PROCESSES) if account.name == name)
 
 
 def account_entries(base: Mapping[str, str], processes: Sequence[ProcessSpec]) -> list[Entry]:
