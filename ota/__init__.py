@@ -1,0 +1,1 @@
+"""Over-the-air updates: the boot environment, artifacts, the commit gate, rollouts."""
