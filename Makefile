@@ -10,10 +10,10 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test test-python test-rust test-sample test-slow fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: ## install and build what `make run` needs
 	@./bootstrap.sh run
@@ -78,6 +78,10 @@ lock-image: setup-image ## lock what the archive has now; prints what changed
 
 test-image: setup-test setup-image ## build, boot and look into an image and a kernel
 	$(BIN)/python -m pytest -q -rs -m image -p no:randomly
+
+test-mender: setup-test ## what the Mender double was built from, against a server: MENDER_URL=… MENDER_USER=…, MENDER_PASSWORD in the environment
+	@test -n "$(MENDER_URL)$(DOUBLE)" || { echo "which server? make test-mender MENDER_URL=https://… MENDER_USER=…; its password is read from MENDER_PASSWORD, its authority from MENDER_CA; or DOUBLE=1"; exit 2; }
+	MENDER_URL="$(MENDER_URL)" MENDER_USER="$(MENDER_USER)" $(BIN)/python -m pytest -q -rs -p no:randomly tests/ota/mender_api
 
 fmt: setup-test ## format Python and Rust
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && cd runtime/controld && cargo fmt --all
