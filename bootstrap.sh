@@ -33,7 +33,12 @@ LIST
 packages_test() {
   cat <<'LIST'
 chromium          the page, driven as a user would
+dosfstools        a small EFI system partition for GRUB
+e2fsprogs         small slots for the same
+fdisk             its partition table
 fonts-dejavu-core letters on that page
+grub-emu          the boot loader itself, as a program of this machine
+mtools            fills that partition
 procps            tests that look at processes
 xz-utils          packs the sources that kernel tests build from
 LIST
