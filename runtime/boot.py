@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import sdnotify
 
-from runtime.handout import HandedOut, HandoutRefusedError, hand_out
+from runtime.handout import Boot, HandedOut, HandoutRefusedError, hand_out
 from runtime.paths import Paths
 from runtime.shm import Shm
 
@@ -53,6 +53,14 @@ def own_messages(shm: Path, owners: dict[str, str]) -> None:
         account = pwd.getpwnam(user)
         os.chown(shm / topic, account.pw_uid, account.pw_gid)
         (shm / topic).chmod(0o644)
+
+
+def this_boot(proc: Path = Path("/proc")) -> Boot | None:
+    """None on a machine without slots."""
+    words = [word.partition("=") for word in (read_text(proc / "cmdline") or "").split()]
+    slots = [value for key, _, value in words if key == "bedplate.slot"]
+    boot_id = read_text(proc / "sys/kernel/random/boot_id")
+    return Boot(slots[-1], boot_id) if slots and boot_id else None
 
 
 def uptime_s() -> float:
@@ -219,6 +227,8 @@ def follow(
     from conf.profile import read_profile
 
     config = read_profile(paths.profile)
+    for remark in handed.remarks:
+        log.info("%s", remark)
     watch = Watch(config, paths, shm)
     wait(watch, wait_s)
     report = report_of(config, handed, paths, {**systemd_stages(), **at_s, **watch.at_s})
@@ -244,7 +254,7 @@ def main() -> None:
     at_s = {"boot_unit": uptime_s()}
     paths = Paths(run=args.run_dir, data=args.data_dir)
     try:
-        handed = hand_out(args.library, paths)
+        handed = hand_out(args.library, paths, this_boot())
         own_messages(args.shm, dict(pair.split("=", 1) for pair in args.own))
     except (HandoutRefusedError, OSError, KeyError) as error:
         log.error("%s", error)

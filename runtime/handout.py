@@ -12,12 +12,24 @@ from typing import Any
 
 import orjson
 
+from runtime.active import (
+    OWN,
+    ActiveError,
+    Chosen,
+    Selection,
+    choose,
+    folder_digest,
+    read_active,
+    read_trial,
+)
 from runtime.paths import Paths
 
 ROBOT_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROBOT_ID_MAX = 48
 FILE_MAX = 4 << 20
 HASH_HEX = 64
+# Of a profile's keys those that its config hash does not cover.
+NOT_HASHED = frozenset({"unit", "artifact_name", "config_hash", "unit_hash"})
 
 
 class HandoutRefusedError(RuntimeError):
@@ -31,10 +43,23 @@ class HandedOut:
     artifact_name: str
     manifest: dict[str, Any] | None
     notes: tuple[str, ...]  # what was odd without being a reason to stand still
+    remarks: tuple[str, ...] = ()  # what is worth saying, and as it should be
 
 
-def hand_out(library: Path, paths: Paths) -> HandedOut:
-    """Copies profile and control file to `run`; refuses what is not the manifest's."""
+@dataclass(frozen=True)
+class Boot:
+    """Which slot runs, in which boot; a machine without slots runs what its library holds."""
+
+    slot: str
+    boot_id: str
+
+
+def hand_out(library: Path, paths: Paths, boot: Boot | None = None) -> HandedOut:
+    """Copies profile and control file to `run`; refuses what is not the manifest's.
+
+    An update may have chosen another profile or other models than the slot brought; what of that
+    cannot be used is noted, and the slot's own stands in.
+    """
     profile = _table(library / "profile.json")
     control = _control(library / "control.json")
     manifest = _manifest(library / "manifest.json")
@@ -50,12 +75,84 @@ def hand_out(library: Path, paths: Paths) -> HandedOut:
                 )
     if manifest is None:
         notes = (*notes, f"{library / 'manifest.json'} is missing: nothing says what was built")
+    chosen = _chosen(paths, manifest, boot)
+    profile, control, odd = _instead(paths, chosen.selection, profile, control)
+    models, missing = _models(paths, chosen.selection)
+    notes = (*notes, *odd, *missing, *([chosen.note] if chosen.note else []))
     paths.run.mkdir(parents=True, exist_ok=True)
+    _write(paths.chosen_models, _canonical(models) + b"\n")
     _write(paths.profile, profile_as(profile, robot_id))
     _write(paths.control, control_as(control, robot_id))
     return HandedOut(
-        robot_id, str(profile["config_hash"]), str(profile["artifact_name"]), manifest, notes
+        robot_id,
+        str(profile["config_hash"]),
+        str(profile["artifact_name"]),
+        manifest,
+        notes,
+        (chosen.remark,) if chosen.remark else (),
     )
+
+
+def image_of(manifest: dict[str, Any] | None) -> str:
+    """What tells one image from another, whichever slot it lies in."""
+    return str((manifest or {}).get("contents_sha256", ""))
+
+
+def _chosen(paths: Paths, manifest: dict[str, Any] | None, boot: Boot | None) -> Chosen:
+    if boot is None:
+        return Chosen(OWN)
+    try:
+        trial = read_trial(paths.trial)
+    except (OSError, ActiveError) as error:
+        return Chosen(OWN, note=f"{paths.trial}: {error}; the slot runs what it brought")
+    active = read_active(paths.active)
+    return choose(active, trial, boot.slot, image_of(manifest), boot.boot_id)
+
+
+def _instead(
+    paths: Paths, selection: Selection, profile: dict[str, Any], control: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """The chosen profile, if it is what it is named after and of this board; else the own one."""
+    if selection.profile is None:
+        return profile, control, ()
+    folder = paths.profiles / selection.profile
+    try:
+        other, rules = _table(folder / "profile.json"), _control(folder / "control.json")
+        _check_chosen(folder, selection.profile, other, rules, profile)
+    except (HandoutRefusedError, ValueError) as error:
+        return profile, control, (f"{error}; the slot's own profile stands in",)
+    return other, rules, ()
+
+
+def _check_chosen(
+    folder: Path, digest: str, other: dict[str, Any], rules: dict[str, Any], own: dict[str, Any]
+) -> None:
+    sections = {key: value for key, value in other.items() if key not in NOT_HASHED}
+    got = hashlib.sha256(_canonical(sections)).hexdigest()
+    if got != digest or other.get("config_hash") != digest:
+        raise _refused(folder / "profile.json", f"contents of hash {got[:12]}", digest[:12], "")
+    if rules.get("config_hash") != digest:
+        raise _refused(folder / "control.json", "another profile's", f"{digest[:12]}'s", "")
+    boards = [str(table.get("hardware", {}).get("name")) for table in (other, own)]
+    if boards[0] != boards[1]:
+        raise _refused(folder / "profile.json", f"board {boards[0]}", boards[1], "")
+
+
+def _models(paths: Paths, selection: Selection) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Network → card, of those whose folder is still what it is named after."""
+    cards: dict[str, str] = {}
+    notes: list[str] = []
+    for name, digest in sorted(selection.models.items()):
+        folder = paths.models / digest
+        try:
+            found = folder_digest(folder)
+        except OSError as error:
+            found = error.strerror or str(error)
+        if found == digest:
+            cards[name] = str(folder / f"{name}.yaml")
+        else:
+            notes.append(f"{folder}: got {found[:40]}; the slot's own network {name} stands in")
+    return cards, tuple(notes)
 
 
 def name_of(enrolment: Path, usual: str) -> tuple[str, tuple[str, ...]]:

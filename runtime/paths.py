@@ -94,6 +94,46 @@ class Paths:
     def pki(self) -> Path:
         return self.data / "pki"
 
+    @property
+    def active(self) -> Path:
+        """Which profile and models each slot runs instead of its own."""
+        return self.data / "active.json"
+
+    @property
+    def trial(self) -> Path:
+        """A profile or model that was switched to and is not committed; on data, so that a boot in
+        between is seen as one."""
+        return self.data / "trial.json"
+
+    @property
+    def profiles(self) -> Path:
+        return self.data / "profiles"
+
+    @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def chosen_models(self) -> Path:
+        """Networks that stand in for the slot's own, as this boot was told."""
+        return self.run / "models.json"
+
+    @property
+    def gate(self) -> Path:
+        """The commit gate's verdict on the slot that runs."""
+        return self.run / "gate.json"
+
+    @property
+    def switch_gate(self) -> Path:
+        """The same on a profile or model that was switched to."""
+        return self.run / "gate-switch.json"
+
+    @property
+    def ota(self) -> Path:
+        """What updates keep: the last committed latency, how an install came here, the versions of
+        what lies on data."""
+        return self.data / "ota"
+
     def pid_file(self, process: str) -> Path:
         return self.run / f"{process}.pid"
 

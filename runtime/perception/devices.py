@@ -1,7 +1,11 @@
 """What runs the networks of a profile: a worker process, the edge, or lock-step in place."""
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 from conf.schema import Config
 from conf.schema.hardware import Placement
@@ -33,22 +37,27 @@ class Networks:
         return self.levels[Level(level)].model_hash if level else 0
 
 
-def read_cards(config: Config) -> Networks:
+def card_paths(config: Config, chosen: Path) -> dict[str, Path]:
+    """The profile's networks; an update may have put others in their place."""
+    instead: object = {}
+    with contextlib.suppress(OSError, ValueError):
+        instead = orjson.loads(chosen.read_bytes())
+    table = instead if isinstance(instead, dict) else {}
+    networks = config.perception.networks
+    return {name: INSTALL_ROOT / table.get(name, row.card) for name, row in networks.items()}
+
+
+def read_cards(config: Config, paths: Mapping[str, Path]) -> Networks:
     perception = config.perception
     return Networks(
-        levels={
-            level: read_card(_card_path(config, perception.levels[level.key].network))
-            for level in Level
-        },
-        parts=read_card(_card_path(config, perception.parts.network)),
+        levels={level: read_card(paths[perception.levels[level.key].network]) for level in Level},
+        parts=read_card(paths[perception.parts.network]),
     )
 
 
-def _card_path(config: Config, network: str) -> Path:
-    return INSTALL_ROOT / config.perception.networks[network].card
-
-
-def network_specs(config: Config) -> tuple[list[NetworkSpec], list[NetworkSpec]]:
+def network_specs(
+    config: Config, paths: Mapping[str, Path]
+) -> tuple[list[NetworkSpec], list[NetworkSpec]]:
     """Networks on the robot, and those that the profile places at the edge."""
     perception = config.perception
     own: list[NetworkSpec] = []
@@ -58,13 +67,12 @@ def network_specs(config: Config) -> tuple[list[NetworkSpec], list[NetworkSpec]]
         share = config.hardware.compute.shares.get(level.key)
         away = share is not None and share.placement is Placement.EDGE
         backend = "remote" if away else perception.backend.value
-        path = str(_card_path(config, name))
+        path = str(paths[name])
         # Level 1 first, the bin before level 2: the lower its number the sooner it runs.
         row = NetworkSpec(name, path, backend, priority=2 * level - 2)
         (edge if away else own).append(row)
     parts = perception.parts.network
-    path = str(_card_path(config, parts))
-    own.append(NetworkSpec(parts, path, perception.backend.value, PARTS_PRIORITY))
+    own.append(NetworkSpec(parts, str(paths[parts]), perception.backend.value, PARTS_PRIORITY))
     return own, edge
 
 
@@ -85,7 +93,8 @@ def backend_of(config: Config) -> Backend:
 
 
 def open_inference(context: Context) -> Inference:
-    own, edge = network_specs(context.config)
+    paths = card_paths(context.config, context.paths.chosen_models)
+    own, edge = network_specs(context.config, paths)
     if isinstance(context.clock, VirtualClock):
         # Placed away or not, a lock-step run computes here; the declared latency tells them apart.
         rows = tuple(_local(row, context.config) for row in (*own, *edge))

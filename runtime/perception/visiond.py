@@ -15,7 +15,7 @@ from runtime.perception import records
 from runtime.perception.arm import ArmMask, ArmShape
 from runtime.perception.bin_eye import BinEye
 from runtime.perception.change import STEP
-from runtime.perception.devices import backend_of, open_inference, read_cards
+from runtime.perception.devices import backend_of, card_paths, open_inference, read_cards
 from runtime.perception.duty import Duty, duty_of, gpu_state
 from runtime.perception.eye import CellEye, Surroundings, eye_settings
 from runtime.perception.geometry import Array, View, view_of
@@ -41,7 +41,7 @@ class VisionProcess:
         self.rate_hz = config.perception.levels[Level.FAST.key].rate_hz
         self._context = context
         self._config = config
-        self._networks = read_cards(config)
+        self._networks = read_cards(config, card_paths(config, context.paths.chosen_models))
         self._inference = open_inference(context)
         self._gpu = open_gpu(config, shm, context.clock)
         self._gpu_state = GpuState.UNKNOWN

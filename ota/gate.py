@@ -1,0 +1,277 @@
+"""The commit gate as a service: watches what is on trial, writes its verdict, and sees to the rest.
+
+`python -m ota.gate --run-dir R --data-dir D --shm S [--switch]`, as root. Without --switch it
+judges the slot of this boot: on a pass the boot environment may be told that the trial is over, and
+once it is, the latency of this slot becomes the one that the next must not exceed, and data moves
+on to this slot's version. A slot that fails and is still on trial after a while is left by a
+restart: the boot loader then takes the other one. With --switch it judges a profile or a model.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sdnotify
+
+from conf.profile import ProfileError, read_profile
+from ota import migrations, switch
+from ota.commit_gate import Decision, Item, Reading, Verdict, decide
+from ota.gate_readings import (
+    Looker,
+    Machine,
+    boot_id,
+    booted_slot,
+    installed_from_file,
+    machine_of,
+    read_environment,
+    read_table,
+)
+from records import Certainty
+from runtime.active import ActiveError, Trial, read_trial
+from runtime.paths import Paths
+from runtime.processes import slow_motion_of
+from runtime.skills.durable import replace_file
+
+log = logging.getLogger(__name__)
+
+VERSION: Final = 1
+LOOK_S: Final = 1.0
+GRACE_S: Final = 120.0  # for the client to roll back by itself, and to tell its server why
+SWITCH_GRACE_S: Final = 5.0
+EXIT_REFUSED: Final = 3
+
+Pause = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is judged: from when its time counts, how long it has, where the verdict goes."""
+
+    began_s: float
+    timeout_s: float
+    verdict_file: Path
+    token: str | None = None  # of a switch
+
+
+def verdict_table(
+    machine: Machine, watched: Watched, decision: Decision, readings: tuple[Reading, ...]
+) -> dict[str, Any]:
+    config = machine.config
+    table: dict[str, Any] = {
+        "version": VERSION,
+        "boot_id": boot_id(machine) or "",
+        "slot": booted_slot(machine) or "",
+        "verdict": decision.verdict.value,
+        "reasons": list(decision.reasons),
+        "config_hash": config.config_hash,
+        "artifact_name": config.artifact_name,
+        "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "readings": [
+            {
+                "item": row.item.value,
+                "certainty": row.certainty.value,
+                "wanted": row.wanted,
+                "found": row.found,
+            }
+            for row in readings
+        ],
+    }
+    return table if watched.token is None else {**table, "token": watched.token}
+
+
+def write_verdict(path: Path, table: dict[str, Any]) -> None:
+    """A reader finds the whole verdict or the one before."""
+    partial = path.with_name(f"{path.name}.part")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(table, file, ensure_ascii=False)
+    partial.replace(path)
+
+
+def watch(
+    machine: Machine, looker: Looker, watched: Watched, pause: Pause, beat: Callable[[], None]
+) -> Decision:
+    """Until there is a verdict; the deadline is one."""
+    said: tuple[str, ...] | None = None
+    while True:
+        readings = looker.look()
+        elapsed_s = machine.monotonic_s() - watched.began_s
+        decision = decide(readings, elapsed_s, watched.timeout_s)
+        write_verdict(watched.verdict_file, verdict_table(machine, watched, decision, readings))
+        beat()
+        if decision.reasons != said:
+            said = decision.reasons
+            log.info("%s: %s", decision.verdict.value, "; ".join(said) or "everything is well")
+        if decision.is_final:
+            return decision
+        pause(LOOK_S)
+
+
+def judge_boot(machine: Machine, pause: Pause, beat: Callable[[], None]) -> Decision:
+    """The slot of this boot; a boot that is not on trial is judged alike, and only told."""
+    gate = machine.config.ota.gate
+    watched = Watched(0.0, gate.timeout_s, machine.paths.gate)
+    settle_switch(machine)
+    looker = Looker(machine, gate.observe_s)
+    decision = watch(machine, looker, watched, pause, beat)
+    follow(machine, looker, decision, pause, beat)
+    return decision
+
+
+def follow(
+    machine: Machine, looker: Looker, decision: Decision, pause: Pause, beat: Callable[[], None]
+) -> None:
+    """What comes after a verdict on a slot."""
+    on_trial = read_environment(machine).on_trial
+    if on_trial is None:
+        log.error("the boot environment cannot be read: nothing is committed, nothing restarted")
+        return
+    if decision.verdict is not Verdict.PASS:
+        if on_trial:
+            leave(machine, decision, pause, beat)
+        return
+    if on_trial and installed_from_file(machine):
+        log.info("installed from a file and well: committing")
+        if machine.run(["mender", "commit"]) is None:
+            log.error("mender commit failed; the trial goes on until somebody commits")
+    while read_environment(machine).on_trial is True:
+        beat()
+        pause(LOOK_S)
+    settle(machine, looker, was_on_trial=on_trial)
+
+
+def leave(machine: Machine, decision: Decision, pause: Pause, beat: Callable[[], None]) -> None:
+    """The client rolls back by itself where somebody asked it to commit; else a restart does."""
+    log.error("this slot is not kept: %s", "; ".join(decision.reasons))
+    until_s = machine.monotonic_s() + GRACE_S
+    while machine.monotonic_s() < until_s:
+        if read_environment(machine).on_trial is False:
+            return
+        beat()
+        pause(LOOK_S)
+    machine.run(["systemctl", "reboot"])
+
+
+def settle(machine: Machine, looker: Looker, *, was_on_trial: bool) -> None:
+    """After the commit, and on every boot after it: what must not be done before it."""
+    ota = machine.paths.ota
+    ota.mkdir(mode=0o755, exist_ok=True)
+    (ota / "install.json").unlink(missing_ok=True)
+    if was_on_trial or read_table(ota / "latency.json") is None:
+        keep_latency(machine, looker)
+    migrations.migrate(machine.paths.data, log.info)
+
+
+def keep_latency(machine: Machine, looker: Looker) -> None:
+    if looker.wakeups is None:
+        return
+    table = {
+        "version": VERSION,
+        "hardware": machine.config.hardware.name,
+        "config_hash": machine.config.config_hash,
+        "artifact_name": machine.config.artifact_name,
+        "p999_us": looker.wakeups.p999_us,
+        "cycles": looker.wakeups.cycles,
+    }
+    replace_file(machine.paths.ota / "latency.json", json.dumps(table).encode() + b"\n")
+
+
+def settle_switch(machine: Machine) -> None:
+    """A switch that an earlier boot left uncommitted is taken back for good."""
+    try:
+        trial = read_trial(machine.paths.trial)
+    except (OSError, ActiveError) as error:
+        log.error(
+            "%s: %s; it is removed, and the slot runs what it brought", machine.paths.trial, error
+        )
+        switch.forget(machine.paths)
+        return
+    if trial is not None and trial.boot_id != (boot_id(machine) or ""):
+        log.warning("a %s that was not committed before this boot is taken back", trial.kind)
+        switch.take_back(machine.paths, trial)
+
+
+class SwitchLooker(Looker):
+    """The same look, at a switch: the slot is not in question, nor is what its boot came to."""
+
+    def look(self) -> tuple[Reading, ...]:
+        excused = {Item.SLOT: "the slot was not switched", Item.BOOT: "no boot was made"}
+        return tuple(
+            Reading(row.item, Certainty.OK, row.wanted, excused[row.item])
+            if row.item in excused
+            else row
+            for row in super().look()
+        )
+
+
+def judge_switch(
+    machine: Machine, trial: Trial, pause: Pause, beat: Callable[[], None]
+) -> Decision:
+    """A profile or model that was switched to; one that nobody takes back goes by itself."""
+    gate = machine.config.ota.gate
+    timeout_s = float(gate.switch_timeout_s * slow_motion_of(machine.config))
+    watched = Watched(trial.started_s, timeout_s, machine.paths.switch_gate, trial.token)
+    looker = SwitchLooker(machine, gate.switch_observe_s)
+    decision = watch(machine, looker, watched, pause, beat)
+    if decision.verdict is Verdict.PASS:
+        if installed_from_file(machine):
+            machine.run(["mender", "commit"])
+        return decision
+    until_s = machine.monotonic_s() + SWITCH_GRACE_S
+    while machine.monotonic_s() < until_s and still_on(machine, trial):
+        beat()
+        pause(LOOK_S)
+    if still_on(machine, trial):
+        log.error("taken back: %s", "; ".join(decision.reasons))
+        switch.take_back_and_apply(switch.surroundings_of(machine.paths, machine.shm), trial)
+    return decision
+
+
+def still_on(machine: Machine, trial: Trial) -> bool:
+    try:
+        now = read_trial(machine.paths.trial)
+    except (OSError, ActiveError):
+        return False
+    return now is not None and now.token == trial.token
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="gate", description="The commit gate")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--shm", type=Path, required=True, help="folder of the shared messages")
+    parser.add_argument("--switch", action="store_true", help="judge a switched profile or model")
+    args = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="gate %(levelname)s %(message)s"
+    )
+    paths = Paths(run=args.run_dir, data=args.data_dir)
+    try:
+        machine = machine_of(read_profile(paths.profile), paths, args.shm)
+    except ProfileError as error:
+        log.error("%s", error)
+        sys.exit(EXIT_REFUSED)
+    notifier = sdnotify.SystemdNotifier()
+    notifier.notify("READY=1")
+
+    def beat() -> None:
+        notifier.notify("WATCHDOG=1")
+
+    if not args.switch:
+        judge_boot(machine, time.sleep, beat)
+        return
+    trial = read_trial(paths.trial)
+    if trial is not None:
+        judge_switch(machine, trial, time.sleep, beat)
+
+
+if __name__ == "__main__":
+    main()
