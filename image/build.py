@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from image.disk_layout import Layout, check_fits, kernel_arguments, layout
+from image.disk_layout import Layout, check_fits, layout
 from image.layers import Layer, join, write_layer
 from image.plan import Plan
 from image.progress import Step
@@ -13,7 +13,13 @@ from image.steps.disk import assemble, make_data
 from image.steps.extension import RUCKIG, compile_extension
 from image.steps.fetch import fetch
 from image.steps.kernel import Kernel, kernel
-from image.steps.loader import FIRMWARE_PATH, GRUB_CFG, make_esp, make_loader, slot_file
+from image.steps.loader import (
+    FIRMWARE_PATH,
+    GRUB_CFG,
+    environment_files,
+    make_esp,
+    make_loader,
+)
 from image.steps.manifest import Made, manifest_inside, sbom, seed, write_products
 from image.steps.preflight import cold_steps, preflight
 from image.steps.rust import CONTROLD, compile_crate
@@ -90,10 +96,11 @@ def put_together(plan: Plan, parts: Parts, used: Tools, work: Path) -> Made:
         check_libraries(work / "root.tar")
     disk = layout(plan.config.hardware.storage, seed(plan, contents), plan.config.hardware.name)
     with step(STEPS[8].name):
-        slot = make_slot(work / "root.tar", contents, used, work / "slot.img", plan.epoch)
+        extra = parts.kernel.arguments
+        slot = make_slot(work / "root.tar", contents, used, work / "slot.img", plan.epoch, extra)
         check_fits(slot.size, plan.config.hardware.storage, plan.config.hardware.name)
     with step(STEPS[9].name) as say:
-        make_disk(plan, parts, disk, slot, used, work)
+        make_disk(plan, disk, slot, used, work)
         return write_products(plan, inside, listed, slot, disk, used, work, say)
 
 
@@ -112,20 +119,13 @@ def make_layers(plan: Plan, parts: Parts, used: Tools, work: Path) -> list[Layer
     return [parts.debian.layer, *made]
 
 
-def make_disk(plan: Plan, parts: Parts, disk: Layout, slot: Slot, used: Tools, work: Path) -> None:
+def make_disk(plan: Plan, disk: Layout, slot: Slot, used: Tools, work: Path) -> None:
     """ESP with GRUB, slot A, an empty slot B, data, in one sparse file."""
     files = {
         FIRMWARE_PATH: make_loader(plan.lock.sets["loader"], used, plan.cache, work),
         "bedplate/grub.cfg": GRUB_CFG,
+        **environment_files(work),
     }
-    for name in ("a", "b"):
-        arguments = kernel_arguments(
-            name, slot.size, slot.root_hash, slot.salt, disk, parts.kernel.arguments
-        )
-        file = work / f"slot-{name}.cfg"
-        file.write_text(slot_file(arguments))
-        if name == "a":
-            files["bedplate/slot-a.cfg"] = file
     make_esp(disk.partition("esp"), files, used, work / "esp.img", plan.epoch)
     make_data(disk.partition("data"), used, work / "data.img", plan.epoch, [], work)
     images = {"esp": work / "esp.img", "slot-a": slot.image, "data": work / "data.img"}

@@ -11,6 +11,7 @@ from typing import Final
 
 from conf.schema.hardware import Storage
 from image.refusal import refused
+from ota.boot_env.trailer import TRAILER_BYTES
 
 MIB: Final = 1 << 20
 SECTOR_BYTES: Final = 512
@@ -103,14 +104,18 @@ def layout(storage: Storage, seed: str, board: str) -> Layout:
 
 @dataclass(frozen=True)
 class SlotSize:
-    """A root file system and, behind it, the tree of hashes over it."""
+    """A root file system, behind it the tree of hashes over it, and last how it is started."""
 
     root_bytes: int
     hash_bytes: int
 
     @property
-    def total_bytes(self) -> int:
+    def trailer_at_bytes(self) -> int:
         return self.root_bytes + self.hash_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        return self.trailer_at_bytes + TRAILER_BYTES
 
     @property
     def root_blocks(self) -> int:
@@ -149,23 +154,15 @@ def check_fits(size: SlotSize, storage: Storage, board: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """The kernel's command line for one slot, in the two parts that the boot loader needs."""
+def start_script(
+    size: SlotSize, root_hash: str, salt: str, extra: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What GRUB reads of a slot: how the root is verified, and where data is.
 
-    words: tuple[str, ...]
-    verity: str  # one argument with spaces in it
-
-    def line(self) -> str:
-        """As the kernel gets it."""
-        return f'{" ".join(self.words)} "{self.verity}"'
-
-
-def kernel_arguments(
-    slot: str, size: SlotSize, root_hash: str, salt: str, disk: Layout, extra: tuple[str, ...]
-) -> Arguments:
-    """What verifies the root, and where data is."""
-    device = f"PARTUUID={disk.partition(f'slot-{slot}').identity}"
+    The same for both slots and every disk: GRUB fills in which partitions it has found. It puts an
+    argument with spaces into double quotes by itself; quotes of ours would reach the kernel.
+    """
+    device = "PARTUUID=$slot_uuid"
     sectors = size.root_bytes // SECTOR_BYTES
     table = (
         f"0 {sectors} verity 1 {device} {device} {BLOCK_BYTES} {BLOCK_BYTES} "
@@ -173,13 +170,25 @@ def kernel_arguments(
         "1 panic_on_corruption"
     )
     words = (
-        "root=/dev/dm-0",
+        "root=/dev/dm-$number",  # 2 or 3, as its partition: the update client looks for that
         "ro",
         "rootfstype=ext4",
         f"dm-mod.waitfor={device}",
         "init=/usr/lib/bedplate/preinit",
-        f"bedplate.slot={slot}",
-        f"bedplate.data=PARTUUID={disk.partition('data').identity}",
+        "bedplate.slot=$slot",
+        "bedplate.data=PARTUUID=$data_uuid",
+        "bedplate.esp=PARTUUID=$esp_uuid",
         *extra,
     )
-    return Arguments(words, f"dm-mod.create=slot-{slot},,,ro,{table}")
+    bad = [word for word in words if not set(word).isdisjoint(" \"'\\\n")]
+    if bad:
+        raise refused(
+            "the kernel's arguments",
+            ", ".join(bad),
+            "GRUB would take a quote or a space for its own, and the kernel get something else",
+            "an argument without them",
+        )
+    return (
+        f'set arguments="{" ".join(words)}"',
+        f'set verity="dm-mod.create=slot-$slot,,$number,ro,{table}"',
+    )

@@ -1,15 +1,16 @@
-"""GRUB as an ordinary UEFI program, and what it reads: which slot, and how that slot is started."""
+"""GRUB as an ordinary UEFI program, and what it reads to know which slot boots."""
 
 from pathlib import Path
 
 from image.cache import Cache
-from image.disk_layout import Arguments, Partition
+from image.disk_layout import Partition
 from image.lockfile import PackageSet
 from image.steps.tools import Tools, unpack
+from ota.boot_env import memdisk
+from ota.boot_env.states import INITIAL, encode
 
 MODULES = (
     "boot",
-    "cat",
     "configfile",
     "echo",
     "ext2",
@@ -19,26 +20,33 @@ MODULES = (
     "hashsum",
     "linux",
     "loadenv",
-    "ls",
+    "loopback",
+    "memdisk",
     "minicmd",
     "normal",
     "part_gpt",
-    "reboot",
+    "probe",
     "regexp",
-    "search",
     "sleep",
+    "tar",
     "test",
+    "true",
 )
 # Read by a parser that knows no `if`: it only hands over. Where the program came from is set by it.
 EMBEDDED = "set prefix=($root)/bedplate\nset root=$root\nnormal ($root)/bedplate/grub.cfg\n"
 FIRMWARE_PATH = "EFI/BOOT/BOOTAA64.EFI"
-GRUB_CFG = Path(__file__).resolve().parents[1] / "files" / "grub.cfg"
+GRUB_CFG = Path(__file__).resolve().parents[2] / "ota" / "grub" / "grub.cfg"
+# Sectors around each copy of the environment that nothing is ever written to: a disk that writes
+# larger blocks than it says, and fails in one, takes no second copy and no folder with it.
+CLEAR_BYTES = 16 << 10
 
 
 def make_loader(packages: PackageSet, tools: Tools, cache: Cache, work: Path) -> Path:
     modules = unpack("loader", packages, cache) / "usr/lib/grub/arm64-efi"
     embedded = work / "embedded.cfg"
     embedded.write_text(EMBEDDED)
+    states = work / "memdisk.tar"
+    states.write_bytes(memdisk.archive())
     target = work / "BOOTAA64.EFI"
     tools.run(
         "grub-mkimage",
@@ -46,6 +54,7 @@ def make_loader(packages: PackageSet, tools: Tools, cache: Cache, work: Path) ->
         f"--directory={modules}",
         "--prefix=/bedplate",
         f"--config={embedded}",
+        f"--memdisk={states}",
         f"--output={target}",
         *MODULES,
         why="make the boot loader",
@@ -54,10 +63,14 @@ def make_loader(packages: PackageSet, tools: Tools, cache: Cache, work: Path) ->
     return target
 
 
-def slot_file(arguments: Arguments) -> str:
-    """What GRUB reads of a slot. It puts an argument with spaces into double quotes by itself, and
-    would put a backslash before quotes of ours, which the kernel does not understand."""
-    return f"set arguments='{' '.join(arguments.words)}'\nset verity='{arguments.verity}'\n"
+def environment_files(work: Path) -> dict[str, Path]:
+    """Both copies at their final size, each in a folder and in a stretch of the disk of its own."""
+    clear, state = work / "clear", work / "state"
+    clear.write_bytes(bytes(CLEAR_BYTES))
+    state.write_bytes(encode(INITIAL))
+    # In the order of their names they are laid behind each other.
+    names = {"ahead": clear, memdisk.NAME: state, "under": clear}
+    return {f"bedplate/env{copy}/{name}": path for copy in (1, 2) for name, path in names.items()}
 
 
 def make_esp(

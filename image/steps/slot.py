@@ -1,14 +1,16 @@
 """A slot: the root file system, and the tree of hashes by which the kernel checks every block."""
 
+import hashlib
 import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from image.disk_layout import BLOCK_BYTES, SlotSize, derived, slot_size
+from image.disk_layout import BLOCK_BYTES, SlotSize, derived, slot_size, start_script
 from image.needed import Libraries
 from image.refusal import refused
 from image.steps.tools import Tools
+from ota.boot_env import trailer
 
 # Left out: what the robot's firmware and boot loader may not read, and what read-only needs not.
 FEATURES = (
@@ -48,12 +50,15 @@ def check_libraries(tree: Path) -> None:
     found.check()
 
 
-def make_slot(tree: Path, seed: str, tools: Tools, target: Path, epoch: int) -> Slot:
+def make_slot(
+    tree: Path, seed: str, tools: Tools, target: Path, epoch: int, extra: tuple[str, ...]
+) -> Slot:
+    """The file that a slot's partition and an update hold; `extra` are arguments of the kernel."""
     content, files = measure(tree)
     size = slot_size(content, files)
     identity = derived(seed, "root")
     with target.open("wb") as out:
-        out.truncate(size.total_bytes)
+        out.truncate(size.trailer_at_bytes)
     tools.run(
         "mke2fs",
         "-q",
@@ -71,7 +76,7 @@ def make_slot(tree: Path, seed: str, tools: Tools, target: Path, epoch: int) -> 
         "-N",
         str(files + files // 8 + 64),
         "-L",
-        "bedplate-root",
+        trailer.label(size.trailer_at_bytes),
         "-U",
         str(identity),
         "-E",
@@ -83,7 +88,9 @@ def make_slot(tree: Path, seed: str, tools: Tools, target: Path, epoch: int) -> 
         why="make the root file system",
         environment={"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch)},
     )
-    return _with_hashes(target, size, seed, tools)
+    made = _with_hashes(target, size, seed, tools)
+    _add_trailer(made, extra)
+    return made
 
 
 def _with_hashes(target: Path, size: SlotSize, seed: str, tools: Tools) -> Slot:
@@ -103,7 +110,7 @@ def _with_hashes(target: Path, size: SlotSize, seed: str, tools: Tools) -> Slot:
         why="make the tree of hashes",
     )
     match = ROOT_HASH.search(printed)
-    if match is None or target.stat().st_size != size.total_bytes:
+    if match is None or target.stat().st_size != size.trailer_at_bytes:
         raise refused(
             "veritysetup format",
             printed[-300:],
@@ -111,3 +118,14 @@ def _with_hashes(target: Path, size: SlotSize, seed: str, tools: Tools) -> Slot:
             "report it",
         )
     return Slot(target, size, match[1], salt)
+
+
+def _add_trailer(slot: Slot, extra: tuple[str, ...]) -> None:
+    """How it is started, and the hash of all of it: GRUB can tell a whole slot from a torn one."""
+    lines = start_script(slot.size, slot.root_hash, slot.salt, extra)
+    with slot.image.open("r+b") as stream:
+        stream.seek(slot.size.trailer_at_bytes)
+        stream.write(trailer.script(lines))
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.write(trailer.check(digest, slot.size.trailer_at_bytes))

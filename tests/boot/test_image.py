@@ -66,7 +66,7 @@ def test_kernel_says_the_root_is_verified_and_read_only(robot: Robot):
     assert "dm-mod.create=" in arguments
     assert "bedplate.slot=a" in arguments
     mounts = robot.ssh("findmnt --noheadings --output SOURCE,OPTIONS /")
-    assert mounts.startswith("/dev/dm-0")
+    assert mounts.startswith("/dev/dm-2")
     assert re.search(r"\bro\b", mounts)
     assert robot.try_ssh("sudo touch /etc/x").returncode != 0
 

@@ -1,5 +1,7 @@
 """Where things lie on the disk."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +14,12 @@ from image.disk_layout import (
     check_fits,
     derived,
     hash_tree_bytes,
-    kernel_arguments,
     layout,
     slot_size,
+    start_script,
 )
 from image.refusal import BuildRefused
+from ota.boot_env import trailer
 
 STORAGE = Storage(disk_mib=10240, esp_mib=128, slot_mib=2048, data_mib=1024)
 
@@ -73,16 +76,38 @@ def test_root_too_large_for_its_slot_is_refused():
         check_fits(slot_size(3 << 30, 1000), STORAGE, "board")
 
 
-def test_command_line_names_partitions_of_this_disk_and_quotes_the_table():
-    disk, size = layout(STORAGE, "s", "b"), slot_size(400 << 20, 9000)
-    made = kernel_arguments("b", size, "f" * 64, "a" * 64, disk, ("console=ttyAMA0",))
-    line = made.line()
-    slot = disk.partition("slot-b").identity
-    assert f"dm-mod.waitfor=PARTUUID={slot}" in line
-    assert str(disk.partition("slot-a").identity) not in line
-    table = line.split('"dm-mod.create=')[1].split('"')[0]
-    words = table.split(",", 4)[4].split()
+def test_start_script_is_the_same_for_both_slots_and_every_disk():
+    size = slot_size(400 << 20, 9000)
+    arguments, verity = start_script(size, "f" * 64, "a" * 64, ("console=ttyAMA0",))
+    assert "PARTUUID=$slot_uuid" in arguments
+    assert not re.search("PARTUUID=[^$]", arguments + verity)
+    assert arguments.endswith('console=ttyAMA0"')
+    words = verity.split(",", 4)[4].split()
     assert words[:3] == ["0", str(size.root_bytes // 512), "verity"]
     assert words[8:10] == [str(size.root_blocks), str(size.root_blocks + 1)]
-    assert len(line) < 2048  # what the kernel takes
-    assert not [word for word in made.words if " " in word or '"' in word or "'" in word]
+    assert len(arguments + verity) < 1600  # the kernel takes 2,048, identities filled in
+
+
+def test_argument_that_grub_would_read_otherwise_is_refused():
+    with pytest.raises(BuildRefused, match="kernel's arguments"):
+        start_script(slot_size(1, 1), "f", "a", ('dyndbg="file x +p"',))
+
+
+@given(st.integers(min_value=0, max_value=8 << 30), st.integers(min_value=1, max_value=500_000))
+def test_label_leads_to_the_trailer(content, files):
+    size = slot_size(content, files)
+    label = trailer.label(size.trailer_at_bytes)
+    assert len(label) <= 16
+    assert int(label.removeprefix("slot@")) * 512 == size.trailer_at_bytes
+    assert size.total_bytes - size.trailer_at_bytes == trailer.TRAILER_BYTES
+
+
+def test_trailer_is_a_script_and_one_line_for_the_whole():
+    made = trailer.script(("set arguments=x",)) + trailer.check("e" * 64, 1 << 20)
+    assert len(made) == trailer.TRAILER_BYTES
+    assert made[-512:].decode().split() == [
+        "e" * 64,
+        f"0+{((1 << 20) + trailer.SCRIPT_BYTES) // 512}",
+    ]
+    with pytest.raises(ValueError, match="of start script"):
+        trailer.script(("x" * trailer.SCRIPT_BYTES,))
