@@ -176,6 +176,8 @@ def _matches(device: Device, item: dict[str, Any]) -> bool:
     if not {"scope", "attribute", "type", "value"} <= set(item):
         raise Refused(400, "filters: scope, attribute, type and value are wanted")
     kind, wanted = item["type"], item["value"]
+    if not isinstance(kind, str):
+        raise Refused(400, "type: must be a valid value")
     found = next(
         (
             a
@@ -208,7 +210,7 @@ def _matches(device: Device, item: dict[str, Any]) -> bool:
 def _searched(pattern: Any, value: Any) -> bool:
     try:
         return isinstance(value, str) and re.search(str(pattern), value) is not None
-    except re.error as problem:
+    except (re.error, OverflowError, RecursionError) as problem:
         raise Refused(400, "value: no regular expression") from problem
 
 
