@@ -80,7 +80,7 @@ class Authority:
         authority = x509.load_pem_x509_certificate(self._own.certificate.read_bytes())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, branch(site, robot_id))])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = _leaf(subject, authority.subject, key, usage)
+        builder = _leaf(subject, authority, key, usage)
         return _pem(builder.sign(self._signer(), hashes.SHA256()))
 
     def _signer(self) -> ec.EllipticCurvePrivateKey:
@@ -96,7 +96,7 @@ class Authority:
         key = ec.generate_private_key(CURVE)
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        builder = _leaf(subject, authority.subject, key.public_key(), usage)
+        builder = _leaf(subject, authority, key.public_key(), usage)
         if server:
             builder = builder.add_extension(_local_names(), critical=False)
         _store(pair, key, builder.sign(self._signer(), hashes.SHA256()))
@@ -110,7 +110,8 @@ def is_valid(pair: KeyPair, authority: x509.Certificate | None) -> bool:
         serialization.load_pem_private_key(pair.key.read_bytes(), None)
         if authority is not None:
             certificate.verify_directly_issued_by(authority)
-    except (OSError, ValueError, TypeError):
+            certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except (OSError, ValueError, TypeError, x509.ExtensionNotFound):
         return False
     except Exception as error:  # noqa: BLE001 - the library's InvalidSignature has no common base
         del error
@@ -137,16 +138,23 @@ def _builder(
 
 def _leaf(
     subject: x509.Name,
-    issuer: x509.Name,
+    authority: x509.Certificate,
     key: ec.EllipticCurvePublicKey,
     usage: x509.ObjectIdentifier,
 ) -> x509.CertificateBuilder:
     return (
-        _builder(subject, issuer, key, LEAF_DAYS)
+        _builder(subject, authority.subject, key, LEAF_DAYS)
+        .add_extension(_named_by(authority), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     )
+
+
+def _named_by(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Python from 3.13 on, which robots have, takes no certificate that does not say this."""
+    own = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

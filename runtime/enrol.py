@@ -170,6 +170,7 @@ def ask_fleet(invitation: Invitation) -> Ask:
     """Asks over TLS, trusting the invitation's authority alone."""
     context = ssl.create_default_context(cadata=invitation.ca_pem)
     url = f"{invitation.fleet_url.rstrip('/')}/enrol/v1"
+    said = [""]
 
     def ask(csr_pem: str) -> Reply | None:
         body = {
@@ -180,8 +181,11 @@ def ask_fleet(invitation: Invitation) -> Ask:
         try:
             reply = httpx.post(url, json=body, verify=context, timeout=TIMEOUT_S, trust_env=False)
         except httpx.HTTPError as error:
-            log.info("the fleet does not answer: %s", error)
+            if str(error) != said[0]:  # asked every few seconds, for days if need be
+                said[0] = str(error)
+                log.warning("the fleet does not answer: %s", error)
             return None
+        said[0] = ""
         return reply_of(reply.status_code, reply.content[:ANSWER_MAX_BYTES])
 
     return ask
