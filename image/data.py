@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from image.cache import Cache, default_cache
@@ -17,6 +18,7 @@ from image.skills import shipped_skill, skill_entries
 from image.steps.tools import Tools, tools
 
 SECTOR_BYTES = 512
+CLOCK_STAMP = "var/lib/systemd/timesync/clock"  # timesyncd's: the clock never runs back behind it
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ def write_data(folder: Path, disk: Path, given: Sequence[Entry]) -> None:
         work = Path(name)
         part = work / "data.img"
         _copy(disk, place.start, part, 0, place.size)
-        fill(part, given, used, work)
+        fill(part, given, used, work, _now_s())
         _copy(part, 0, disk, place.start, place.size)
 
 
-def fill(partition: Path, given: Sequence[Entry], used: Tools, work: Path) -> None:
-    """By debugfs: no mount, no rights needed."""
-    lines: list[str] = []
+def fill(partition: Path, given: Sequence[Entry], used: Tools, work: Path, now_s: int) -> None:
+    """By debugfs: no mount, no rights needed. A robot without a battery for its clock starts with
+    the time at which it was flashed; from then on it keeps its own."""
+    lines = _stamped(work, now_s)
     for at, entry in enumerate(given):
         if entry.data is None:
             lines += [
@@ -85,6 +88,21 @@ def fill(partition: Path, given: Sequence[Entry], used: Tools, work: Path) -> No
     for entry in given:
         if entry.data is not None:
             _read_back(partition, entry, used, work)
+
+
+def _now_s() -> int:
+    return int(datetime.now(UTC).timestamp())
+
+
+def _stamped(work: Path, now_s: int) -> list[str]:
+    empty = work / "empty"
+    empty.touch()
+    return [
+        *(f"mkdir {folder}" for folder in _folders(str(Path(CLOCK_STAMP).parent))),
+        f"rm {CLOCK_STAMP}",
+        f"write {empty} {CLOCK_STAMP}",
+        f"set_inode_field {CLOCK_STAMP} mtime @{now_s}",
+    ]
 
 
 def _folders(path: str) -> list[str]:
@@ -146,7 +164,7 @@ def prepare_guest(
         work = Path(name)
         part = work / "data.img"
         _copy(guest.image, place.start, part, 0, place.size)
-        fill(part, given, used, work)
+        fill(part, given, used, work, _now_s())
         _into_overlay(part, overlay, place)
     return key
 

@@ -19,6 +19,9 @@ SLOWED_START_S = 900  # in emulation all of them import at once, on one processo
 BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
+KEEP_IRQS = "/usr/lib/bedplate/keep-irqs"
+# What the robot does not need to move gives way to what it does need while all of it starts.
+UNHURRIED = "Nice=10"
 NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
@@ -214,12 +217,15 @@ def _kernel_unit(place: Place) -> str:
     unit = [
         "Description=Bedplate kernel: the running one compared with the profile",
         "Requires=bedplate-boot.service",
-        "After=bedplate-boot.service",
+        # Drivers place their interrupts when their device comes up.
+        "After=bedplate-boot.service network.target",
     ]
     files = f"--profile {place.run / 'profile.json'} --out {place.run / 'kernel.json'}"
     service = [
         "Type=oneshot",
         "RemainAfterExit=yes",
+        UNHURRIED,
+        f"ExecStartPre=+{KEEP_IRQS}",
         f"ExecStart={place.python} -m rt_kernel.verify {files}",
         f"WorkingDirectory={place.root}",
         f"User={user_of(find_process('agentd'))}",
@@ -255,6 +261,7 @@ def _enrol_unit(place: Place) -> str:
     command = f"{place.python} -m runtime.enrol --data-dir {place.data}"
     service = [
         "Type=exec",
+        UNHURRIED,
         f"ExecStart={command}",
         f"WorkingDirectory={place.root}",
         f"User={user_of(row)}",

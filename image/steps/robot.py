@@ -29,6 +29,7 @@ STATIC: Mapping[str, tuple[str, int]] = {
     f"{LIBRARY}/preinit": ("preinit", 0o755),
     "usr/bin/bedplate": ("bedplate", 0o755),
     f"{LIBRARY}/grow-data": ("grow-data", 0o755),
+    f"{LIBRARY}/keep-irqs": ("keep-irqs", 0o755),
     f"{UNITS}/bedplate-grow.service": ("bedplate-grow.service", 0o644),
     f"{UNITS}/bedplate-ssh-keys.service": ("bedplate-ssh-keys.service", 0o644),
     "etc/ssh/sshd_config.d/10-bedplate.conf": ("sshd.conf", 0o644),

@@ -37,7 +37,8 @@ class Crate:
     folder: str  # of the workspace
     folders: tuple[str, ...]  # of all its members
     packages: tuple[str, ...]
-    results: tuple[tuple[str, str], ...]  # file in the release folder → path in the image
+    results: tuple[tuple[str, str], ...]  # pattern in the release folder → path in the image
+    command: tuple[str, ...] = ("build",)
 
 
 CONTROLD = Crate(
@@ -50,6 +51,17 @@ CONTROLD = Crate(
         ("dynamics", "opt/bedplate/bin/dynamics"),
         ("lib_native.so", "opt/bedplate/runtime/shm/_native.abi3.so"),
     ),
+)
+
+
+# Tier 1's own tests as a program, for a guest that has the interfaces which they need.
+CONTROLD_TESTS = Crate(
+    name="controld-tests",
+    folder="runtime/controld",
+    folders=("runtime/controld", "sim/dynamics"),
+    packages=("controld",),
+    results=(("deps/controld-" + "[0-9a-f]" * 16, "controld-tests"),),
+    command=("test", "--no-run", "--lib"),
 )
 
 
@@ -78,7 +90,8 @@ def compile_crate(tree: Path, crate: Crate, toolchain: PackageSet, cache: Cache,
             for name, place in crate.results:
                 target = work / place
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(scratch / "target" / TARGET / "release" / name, target)
+                (result,) = (scratch / "target" / TARGET / "release").glob(name)
+                shutil.copyfile(result, target)
 
     return cache.make(crate.name, recipe(tree, crate, toolchain), build)
 
@@ -107,7 +120,7 @@ def _compile(tree: Path, crate: Crate, compiler: Path, scratch: Path, jobs: int)
             compiler,
             [
                 "cargo",
-                "build",
+                *crate.command,
                 "--release",
                 "--locked",
                 "--jobs",
