@@ -1,0 +1,63 @@
+"""The Mender server, asked over its management API. Nothing else in this tree speaks to it."""
+
+from ota.mender.errors import (
+    AnswerError,
+    ConflictError,
+    MenderError,
+    NotAllowedError,
+    NotFoundError,
+    RefusedError,
+    UnclearError,
+    UnreachableError,
+    WishError,
+)
+from ota.mender.records import (
+    Artifact,
+    AuthSet,
+    AuthStatus,
+    Deployment,
+    DeploymentState,
+    Device,
+    DeviceProgress,
+    DeviceStatus,
+    Inventory,
+    Outcome,
+    Statistics,
+    Verdict,
+    hold,
+    outcome_of,
+)
+from ota.mender.server import MenderServer, batches
+from ota.mender.session import Address, Login, Patience, Session
+
+__all__ = [
+    "Address",
+    "AnswerError",
+    "Artifact",
+    "AuthSet",
+    "AuthStatus",
+    "ConflictError",
+    "Deployment",
+    "DeploymentState",
+    "Device",
+    "DeviceProgress",
+    "DeviceStatus",
+    "Inventory",
+    "Login",
+    "MenderError",
+    "MenderServer",
+    "NotAllowedError",
+    "NotFoundError",
+    "Outcome",
+    "Patience",
+    "RefusedError",
+    "Session",
+    "Statistics",
+    "UnclearError",
+    "UnreachableError",
+    "Verdict",
+    "WishError",
+    "batches",
+    "hold",
+    "outcome_of",
+]
