@@ -17,7 +17,7 @@ from conf.mistake import ConfigError
 from image.again import build_again, compare
 from image.build import STEPS, build
 from image.cache import default_cache
-from image.data import prepare_guest, write_data
+from image.data import acceptance_wish, prepare_guest, write_data
 from image.enrolment import Invitation, check_name, entries, read_invitation, read_keys
 from image.flash import Target, children_of, look_at, problems_of, read_image, write
 from image.flash import verify as verify_written
@@ -48,6 +48,10 @@ CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Another cache
 Jobs = Annotated[int, typer.Option(help="Compilers at once; 0: as many as processors.")]
 WithoutVendor = Annotated[
     bool, typer.Option("--without-vendor", help="Go on without the vendor's files.")
+]
+Accept = Annotated[
+    int | None,
+    typer.Option(min=0, help="Measure its deadlines before its first start; 0: as declared."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
@@ -217,6 +221,7 @@ def flash_command(
     skill_key: Annotated[
         list[Path] | None, typer.Option("--skill-key", help="Public key of who signs its skills.")
     ] = None,
+    accept: Accept = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Write an image to a disk: checks, the blocks that hold something, and reading them back.
@@ -227,6 +232,7 @@ def flash_command(
     folder = folder_of(hardware, facility, out)
     given = entries(_given(robot, invitation), read_keys(list(ssh_key or ())))
     given += skill_entries(skill or (), skill_key or (), _arm_of(folder))
+    given += acceptance_wish(accept)
     image, blocks = read_image(folder)
     target = look_at(device)
     problems = problems_of(target, blocks.size_bytes, _wanted_mib(folder))
@@ -306,6 +312,7 @@ def boot_command(
     robot: Annotated[str, typer.Option(help="Its name.")] = "qemu-01",
     invitation: Annotated[Path | None, typer.Option(help="Made by fleet enrol invite.")] = None,
     ssh_port: Annotated[int, typer.Option(help="Port of this machine for its SSH.")] = 2222,
+    accept: Accept = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="As newly flashed.")] = False,
 ) -> None:
     """Start an image in QEMU; it keeps its data until --fresh. Ctrl-A X ends it.
@@ -326,7 +333,8 @@ def boot_command(
     if fresh:
         shutil.rmtree(guest.folder, ignore_errors=True)
     given = _given(robot, invitation) if invitation else None
-    key = prepare_guest(folder, guest, given, config.robot.arm.kind.value)
+    wish = acceptance_wish(accept)
+    key = prepare_guest(folder, guest, given, config.robot.arm.kind.value, wish)
     print(
         f"ssh -p {ssh_port} -i {key} operator@127.0.0.1   (Ctrl-A X ends the guest)",
         file=sys.stderr,

@@ -15,7 +15,9 @@ from image.qemu import Guest, prepare
 from image.refusal import refused
 from image.show import read_manifest
 from image.skills import shipped_skill, skill_entries
+from image.steps.accounts import GROUP_ID
 from image.steps.tools import Tools, tools
+from runtime.units import ACCEPTANCE_WISH
 
 SECTOR_BYTES = 512
 CLOCK_STAMP = "var/lib/systemd/timesync/clock"  # timesyncd's: the clock never runs back behind it
@@ -138,7 +140,11 @@ def _copy(source: Path, start: int, target: Path, offset: int, size: int) -> Non
 
 
 def prepare_guest(
-    folder: Path, guest: Guest, invitation: Invitation | None, arm: str | None = None
+    folder: Path,
+    guest: Guest,
+    invitation: Invitation | None,
+    arm: str | None = None,
+    extra: Sequence[Entry] = (),
 ) -> Path:
     """A guest's disk as newly flashed, with a key for this user; where that key is.
 
@@ -154,7 +160,7 @@ def prepare_guest(
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bedplate", "-f", str(key)]
         subprocess.run(words, check=True)
     prepare(guest)
-    given = entries(invitation, key.with_suffix(".pub").read_text())
+    given = [*entries(invitation, key.with_suffix(".pub").read_text()), *extra]
     if arm is not None:
         archive, public = shipped_skill(arm, guest.folder)
         given += skill_entries([archive], [public], arm)
@@ -167,6 +173,17 @@ def prepare_guest(
         fill(part, given, used, work, _now_s())
         _into_overlay(part, overlay, place)
     return key
+
+
+def acceptance_wish(cycles: int | None) -> list[Entry]:
+    """So that a robot measures its deadlines before its first start; 0 cycles: as declared."""
+    if cycles is None:
+        return []
+    text = f"{cycles}\n" if cycles else "\n"
+    return [
+        Entry(path="bedplate", mode=0o3775, gid=GROUP_ID),
+        Entry.file(f"bedplate/{ACCEPTANCE_WISH}", text),
+    ]
 
 
 def _into_overlay(part: Path, overlay: Path, place: Place) -> None:

@@ -19,7 +19,7 @@ SLOWED_START_S = 900  # in emulation all of them import at once, on one processo
 BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
-KEEP_IRQS = "/usr/lib/bedplate/keep-irqs"
+ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or nothing
 # What the robot does not need to move gives way to what it does need while all of it starts.
 UNHURRIED = "Nice=10"
 NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
@@ -36,6 +36,7 @@ class Place:
     data: Path
     shm: Path
     dynamics: Path = Path("/opt/bedplate/bin/dynamics")  # plays the arm where there is no cell
+    keep_irqs: Path = Path("/usr/lib/bedplate/keep-irqs")
     fleet: Path = Path()  # the fleet side's folder and broker, in development only
     mosquitto: Path = Path("/usr/sbin/mosquitto")
 
@@ -103,6 +104,7 @@ def render_units(
     chosen = [spec for spec in processes if spec.runs(config)]
     files = {f"bedplate-{spec.name}.service": render_unit(spec, config, place) for spec in chosen}
     files["bedplate-boot.service"] = _boot_unit(chosen, place)
+    files["bedplate-accept.service"] = _accept_unit(place)
     files["bedplate-kernel.service"] = _kernel_unit(place)
     files["bedplate-enrol.service"] = _enrol_unit(place)
     files["bedplate.target"] = _target(chosen)
@@ -130,7 +132,7 @@ def _unit_section(spec: ProcessSpec) -> list[str]:
         "PartOf=bedplate.target",
         # Without a profile that was checked there is nothing to run.
         "Requires=bedplate-boot.service",
-        "After=bedplate-boot.service",
+        "After=bedplate-boot.service bedplate-accept.service",
         f"StartLimitIntervalSec={spec.restart.burst_s}",
         f"StartLimitBurst={spec.restart.burst}",
     ]
@@ -225,7 +227,7 @@ def _kernel_unit(place: Place) -> str:
         "Type=oneshot",
         "RemainAfterExit=yes",
         UNHURRIED,
-        f"ExecStartPre=+{KEEP_IRQS}",
+        f"ExecStartPre=+{place.keep_irqs}",
         f"ExecStart={place.python} -m rt_kernel.verify {files}",
         f"WorkingDirectory={place.root}",
         f"User={user_of(find_process('agentd'))}",
@@ -242,6 +244,37 @@ def _kernel_unit(place: Place) -> str:
         "DevicePolicy=closed",
         "PrivateDevices=yes",
         f"MemoryMax={BOOT_MEMORY_MIB}M",
+    ]
+    return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
+
+
+def _accept_unit(place: Place) -> str:
+    """Once, where a robot was flashed with the wish for it: before anything of the robot runs, its
+    deadlines are measured as its profile declares. What is said goes to the serial port too."""
+    unit = [
+        "Description=Bedplate acceptance: the deadlines, before the robot starts",
+        f"ConditionPathExists={place.data}/{ACCEPTANCE_WISH}",
+        "Requires=bedplate-boot.service",
+        "After=bedplate-boot.service",
+    ]
+    service = [
+        "Type=oneshot",
+        f"ExecStart={place.python} -m runtime.acceptance.once --data-dir {place.data}",
+        f"WorkingDirectory={place.root}",
+        "TimeoutStartSec=infinity",
+        "StandardOutput=journal+console",
+        "StandardError=journal+console",
+        "UMask=0022",
+        *(line for line in EVERYWHERE if not line.startswith(NOT_OF_ROOT)),
+        "CapabilityBoundingSet=CAP_SYS_NICE CAP_IPC_LOCK",
+        "LimitRTPRIO=99",
+        "LimitMEMLOCK=infinity",
+        f"ReadWritePaths={place.data} /dev/shm",
+        "RestrictAddressFamilies=AF_UNIX AF_INET",
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+        "DevicePolicy=closed",
+        "DeviceAllow=/dev/cpu_dma_latency rw",
     ]
     return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
 
@@ -284,7 +317,7 @@ def _enrol_unit(place: Place) -> str:
 
 
 def _target(chosen: list[ProcessSpec]) -> str:
-    names = ["boot", *(spec.name for spec in chosen), "kernel", "enrol"]
+    names = ["boot", *(spec.name for spec in chosen), "accept", "kernel", "enrol"]
     wants = " ".join(f"bedplate-{name}.service" for name in names)
     unit = f"[Unit]\nDescription=Bedplate: one robot\nWants={wants}\n"
     return f"{unit}\n[Install]\nWantedBy=multi-user.target\n"

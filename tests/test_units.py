@@ -81,18 +81,22 @@ def test_real_time_rights_are_granted_only_where_the_board_asks(orin):
     assert "LimitRTPRIO" not in agent
 
 
+OF_ROOT = {
+    "bedplate-boot.service": "CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
+    "bedplate-accept.service": "CAP_SYS_NICE CAP_IPC_LOCK",
+}
+
+
 @pytest.mark.parametrize("hardware", options_of("hardware"))
-def test_nobody_has_a_capability_and_the_boot_unit_only_those_over_files(hardware):
+def test_nobody_has_a_capability_but_those_two_that_need_root(hardware):
     config = compose(hardware=hardware).config
     for name, text in render_units(EVERYTHING, config, robot_place("x")).items():
         if not name.endswith(".service"):
             continue
         service = sections(text)["Service"]
-        boot = name == "bedplate-boot.service"
-        wanted = "CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE" if boot else ""
-        assert service["CapabilityBoundingSet"] == wanted, name
+        assert service["CapabilityBoundingSet"] == OF_ROOT.get(name, ""), name
         assert service["AmbientCapabilities"] == "", name
-        assert ("User" in service) is not boot, name
+        assert ("User" in service) is (name not in OF_ROOT), name
 
 
 @pytest.mark.parametrize("hardware", options_of("hardware"))
@@ -176,7 +180,7 @@ def test_nothing_runs_before_the_profile_is_checked(orin):
 def written(folder, processes, config) -> list[str]:
     """The units as files, with programs that exist here in the place of the robot's."""
     real = Path("/bin/true").resolve()
-    place = Place(folder, real, real, folder, folder, folder, dynamics=real)
+    place = Place(folder, real, real, folder, folder, folder, dynamics=real, keep_irqs=real)
     units = []
     for name, text in render_units(processes, config, place).items():
         if name.endswith((".service", ".target")):
