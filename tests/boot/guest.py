@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from image.data import prepare_guest
+from image.data import acceptance_wish, prepare_guest
 from image.enrolment import Invitation
 from image.qemu import Guest, start
 
@@ -73,6 +73,24 @@ class Robot:
             check=False,
         )
 
+    def kernel_started_s(self) -> float:
+        """Seconds from power-on until the kernel's clock began."""
+        uptime_s = float(self.ssh("cat /proc/uptime").split()[0])
+        return time.monotonic() - self.started_s - uptime_s
+
+    def put(self, source: Path, name: str) -> str:
+        """A program of the tests', in the operator's home; where it is."""
+        words = ["scp", *SSH_OPTIONS, "-P", str(self.guest.ssh_port), "-i", str(self.key)]
+        subprocess.run(
+            [*words, str(source), f"operator@127.0.0.1:{name}"],
+            check=True,
+            capture_output=True,
+            timeout=600,
+        )
+        place = f"/home/operator/{name}"
+        self.ssh(f"chmod 755 {place}")
+        return place
+
     def wait_for_ssh(self, timeout_s: float) -> None:
         while time.monotonic() - self.started_s < timeout_s:
             try:
@@ -90,7 +108,15 @@ class Robot:
             self.process = None
 
 
-def new_robot(folder: Path, products: Path, invitation: Invitation | None = None) -> Robot:
+def new_robot(
+    folder: Path,
+    products: Path,
+    invitation: Invitation | None = None,
+    arm: str | None = None,
+    *,
+    icount: bool = False,
+    accept: int | None = None,
+) -> Robot:
     """A guest of the image in `products`, as newly flashed; its disk is of the profile's size."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -101,6 +127,7 @@ def new_robot(folder: Path, products: Path, invitation: Invitation | None = None
         disk_mib=10240,
         ssh_port=free_port(),
         serial=f"file:{serial}",
+        icount=icount,
     )
-    key = prepare_guest(products, guest, invitation)
+    key = prepare_guest(products, guest, invitation, arm, acceptance_wish(accept))
     return Robot(guest, serial, key)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,47 +12,13 @@ from conf.load import compose
 from image.data import find_partition, the_tools
 from image.ports import Direction, ports
 from image.show import read_manifest
+from tests.boot.conftest import BOOT_S
 from tests.boot.guest import Robot, new_robot
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("qemu-system-aarch64", "qemu-img", "qemu-io", "mmdebstrap", "ssh")
-BOOT_S = 600  # a hang ends; how long it took is printed, not judged
 SLOT_MIB_MAX = 1536
 COMPRESSED_MIB_MAX = 400
-
-
-def build(out: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "bedplate", "image", "build", "--hardware", "qemu_arm64"]
-    return subprocess.run(
-        [*words, "--facility", "osaka", "--out", str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def products(tmp_path_factory) -> Path:
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} missing; try  ./bootstrap.sh image")
-    out = tmp_path_factory.mktemp("image") / "qemu_arm64-osaka"
-    done = build(out)
-    print(done.stdout, done.stderr, sep="\n")
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-@pytest.fixture(scope="module")
-def robot(products, tmp_path_factory):
-    one = new_robot(tmp_path_factory.mktemp("guest") / "robot", products)
-    one.boot()
-    one.wait_for("login:", BOOT_S)
-    one.wait_for_ssh(BOOT_S)
-    yield one
-    one.cut_power()
 
 
 def test_sizes_are_within_what_was_promised(products):

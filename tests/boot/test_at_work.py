@@ -1,0 +1,69 @@
+"""A newly flashed robot in its guest: it asks to be known, works, and the fleet hears of it."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.boot.conftest import NAME
+from tests.boot.fleet_side import FleetSide
+from tests.boot.guest import Robot
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
+WORK_S = 1500  # ends a hang: an emulated robot starts slowly on a busy machine
+LOGIN_RATIO_MAX = 1.5
+
+
+def wait_until(what: str, holds: Callable[[], bool], robot: Robot, timeout_s: float = WORK_S):
+    until = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > until:
+            said = robot.try_ssh("sudo journalctl -b --no-pager -u 'bedplate-*' | tail -60").stdout
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what}\n{said}")
+        time.sleep(5)
+
+
+def test_robot_asks_and_an_operator_approves(robot: Robot, fleet_side: FleetSide):
+    wait_until(
+        "the robot asks", lambda: "asked" in fleet_side.try_ask("enrol", "list").stdout, robot
+    )
+    assert "certified" in fleet_side.ask("enrol", "approve", NAME)
+    there = "sudo test -s /data/bedplate/pki/robot.crt"
+    wait_until("its certificate is there", lambda: robot.try_ssh(there).returncode == 0, robot)
+
+
+def test_it_does_a_task_and_the_fleet_knows(robot: Robot, fleet_side: FleetSide):
+    wait_until("a task is done", lambda: bool(fleet_side.events(NAME, "task.done")), robot)
+    failed = fleet_side.events(NAME, "task.failed")
+    assert failed == []
+
+
+def test_its_boot_report_arrives_and_finds_nothing_wrong(robot: Robot, fleet_side: FleetSide):
+    wait_until("the report", lambda: bool(fleet_side.events(NAME, "boot.reported")), robot)
+    report = json.loads(robot.ssh("sudo cat /run/bedplate/boot.json"))
+    assert report["problems"] == []
+    assert report["healthy"] is True
+    stages = {stage["name"]: stage["at_s"] for stage in report["stages"]}
+    print("stages", json.dumps(stages), "login", robot.seen_s)
+    assert {"control_cycle", "kernel_compared", "telemetry"} <= set(stages)
+    (event, *_) = fleet_side.events(NAME, "boot.reported")
+    assert event["boot"] == report["boot_id"]
+
+
+def test_first_cycle_comes_not_long_after_the_login_prompt(robot: Robot):
+    """A ratio: both are wall time of one emulated machine, from power-on."""
+    report = json.loads(robot.ssh("sudo cat /run/bedplate/boot.json"))
+    stages = {stage["name"]: stage["at_s"] for stage in report["stages"]}
+    first_cycle_s = robot.kernel_started_s() + stages["control_cycle"]
+    print(f"first cycle {first_cycle_s:.1f} s after power-on, login {robot.seen_s['login:']:.1f} s")
+    assert first_cycle_s <= LOGIN_RATIO_MAX * robot.seen_s["login:"]
+
+
+def test_nothing_is_lost_on_the_way(robot: Robot, fleet_side: FleetSide):
+    def accounted() -> bool:
+        rows = json.loads(fleet_side.try_ask("accounting", "--json").stdout or "[]")
+        own = [row for row in rows if row["robot_id"] == NAME]
+        return bool(own) and own[0]["stored"] > 0 and own[0]["missing"] == 0
+
+    wait_until("stored and nothing missing", accounted, robot)
