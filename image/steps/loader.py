@@ -52,9 +52,9 @@ def make_loader(packages: PackageSet, tools: Tools, cache: Cache, work: Path) ->
         "grub-mkimage",
         "--format=arm64-efi",
         f"--directory={modules}",
-        "--prefix=/bedplate",
         f"--config={embedded}",
         f"--memdisk={states}",
+        "--prefix=/bedplate",  # after the memdisk, which else becomes the place of everything
         f"--output={target}",
         *MODULES,
         why="make the boot loader",
