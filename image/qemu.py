@@ -123,6 +123,8 @@ def start(guest: Guest, log: Path) -> subprocess.Popen[bytes]:
     with (guest.folder / "qemu.log").open("wb") as out:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
         assert str(log) in guest.serial
+        # A guest does not outlive whoever watches it.
+        words = ["setpriv", "--pdeathsig", "KILL", *words]
         return subprocess.Popen(
             words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
         )

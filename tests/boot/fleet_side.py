@@ -28,16 +28,16 @@ class FleetSide:
     def make(cls, folder: Path) -> "FleetSide":
         local = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
         settings = make_settings(compose(facility="osaka").config, folder / "fleet", local)
-        taken: dict[str, Any] = {
-            "broker_port": free_port(21_883),
-            "page_port": free_port(18_080),
-            "enrolment_port": free_port(18_443),
-        }
-        settings = settings.model_copy(update={**taken, "robots": ()})
+        # A robot's firewall knows the profile's ports, so they cannot be any others.
+        for port in (settings.broker_port, settings.enrolment_port):
+            assert free_port(port) == port, f"port {port} is taken; end what listens there"
+        taken = {"page_port": free_port(18_080), "robots": ()}
+        settings = settings.model_copy(update=taken)
         write_settings(settings)
         return cls(folder, settings)
 
     def start(self) -> None:
+        """None of it outlives the tests."""
         authority = Authority(self.settings.pki)
         authority.ensure()
         port = self.settings.broker_port
@@ -82,5 +82,10 @@ class FleetSide:
     def _run(self, name: str, words: list[str]) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes.append(
-                subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+                subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", *words],
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
             )
