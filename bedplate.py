@@ -40,6 +40,7 @@ AREAS: Final = (
     Area("skills", "runtime.skills.cli", "Make, sign and inspect skills."),
     Area("image", "image.cli", "Build a disk image; show, flash, boot and verify it."),
     Area("kernel", "rt_kernel.cli", "Build the real-time kernel; compare a running one."),
+    Area("ota", "ota.cli", "Make, send, install and judge updates."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),
     Area("bench", "sim.bench.cli", "Measure speed and size, with peers in the same run."),
 )

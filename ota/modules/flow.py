@@ -27,6 +27,7 @@ RUN: Final = Path("/run/bedplate")
 DATA: Final = Path("/data/bedplate")
 SLACK_S: Final = 30.0  # beyond the gate's own deadline: a gate that is stuck is no pass
 LOOK_S: Final = 0.5
+GATE: Final = ("systemctl", "--no-block", "restart", "bedplate-switch-gate.service")
 META_MAX: Final = 1 << 14
 
 
@@ -114,6 +115,7 @@ def install(call: Call) -> None:
     before = switch.present(call.around).selection
     switch.begin(call.around, call.kind.name, call.kind.wanted(before, digest, meta))
     restarted = switch.apply(call.around)
+    call.around.run(GATE)
     say(f"switched; restarted: {', '.join(restarted) or 'nothing'}")
 
 

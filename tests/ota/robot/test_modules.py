@@ -15,7 +15,7 @@ from conf.control import control_bytes
 from conf.load import compose
 from conf.profile import profile_bytes
 from ota import switch
-from ota.modules.flow import SLACK_S, Call, answer
+from ota.modules.flow import GATE, SLACK_S, Call, answer
 from ota.modules.model import Model
 from ota.modules.profile import Profile, check
 from ota.modules.states import ModuleRefusedError, State, download
@@ -92,6 +92,7 @@ def test_a_profile_is_switched_judged_and_committed_without_a_reboot(robot: Robo
 
 def test_only_what_the_difference_touches_is_restarted(robot: Robot) -> None:
     answer(profile_call(robot), State.INSTALL)
+    assert robot.told.pop() == GATE, "last, the gate is asked to judge"
     restarts = [line for line in robot.told if "restart" in line]
     units = {"bedplate-policyd", "bedplate-plannerd", "bedplate-safetyd", "bedplate-agentd",
              "bedplate-telemetryd"}  # fmt: skip
