@@ -32,8 +32,13 @@ MODULES = (
     "test",
     "true",
 )
-# Read by a parser that knows no `if`: it only hands over. Where the program came from is set by it.
-EMBEDDED = "set prefix=($root)/bedplate\nset root=$root\nnormal ($root)/bedplate/grub.cfg\n"
+# Read by a parser that knows no `if`: it only hands over. $root is the archive inside the program;
+# the partition that the firmware read the program from is in $fw_path.
+EMBEDDED = """\
+regexp --set 1:root '^[(]([^)]+)' $fw_path
+set prefix=($root)/bedplate
+normal ($root)/bedplate/grub.cfg
+"""
 FIRMWARE_PATH = "EFI/BOOT/BOOTAA64.EFI"
 GRUB_CFG = Path(__file__).resolve().parents[2] / "ota" / "grub" / "grub.cfg"
 # Sectors around each copy of the environment that nothing is ever written to: a disk that writes

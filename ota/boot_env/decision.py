@@ -76,6 +76,9 @@ class Started:
 
 def boot(disk: Disk) -> Started:
     """One start of the machine, up to the kernel."""
+    if isinstance(disk.second, State):
+        # As it is: GRUB has no flush but after a write, and a reset may have left one on its way.
+        disk.write(disk, Write(2, disk.second))
     state = agreed(disk.first, disk.second)
     if state is None:
         return _without_environment(disk)

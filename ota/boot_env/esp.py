@@ -119,6 +119,10 @@ class Esp:
             raise EspError(f"{self._path} ends at sector {sector}")
         return self._buffer[:]
 
+    def settle(self) -> None:
+        """What another process wrote, and did not live to wait for, is on the disk."""
+        os.fsync(self._file)
+
     def write(self, sector: int, content: bytes) -> None:
         """Returns when it is on the disk, not before."""
         self._buffer[:] = content

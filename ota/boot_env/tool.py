@@ -83,6 +83,8 @@ class Environment:
     def __init__(self, esp: Esp, machine: Machine):
         self._esp = esp
         self.machine = machine
+        # What a tool that was killed left on its way must be on the disk before it is relied on.
+        esp.settle()
         self._sectors = [self._find(copy) for copy in (1, 2)]
         found = self._copies()
         now = agreed(*found)

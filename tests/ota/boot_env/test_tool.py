@@ -240,4 +240,4 @@ def test_first_copy_is_on_the_disk_before_the_second_is_touched(robot, monkeypat
     monkeypatch.setattr(os, "fsync", flush)
     assert tool.main(["confirmed", *robot.options]) == 0
     first, second = robot.disk.copies
-    assert calls == [first, "flush", second, "flush"]
+    assert calls == ["flush", first, "flush", second, "flush"]
