@@ -45,9 +45,12 @@ CREATE TABLE IF NOT EXISTS enrolment (
     key_sha256 TEXT NOT NULL DEFAULT '',
     csr_pem TEXT NOT NULL DEFAULT '',
     certificate_pem TEXT NOT NULL DEFAULT '',
-    changed_s INTEGER NOT NULL
+    changed_s INTEGER NOT NULL,
+    update_key_pem TEXT NOT NULL DEFAULT ''
 )
 """
+# A book of an earlier version has no such column.
+LATER_COLUMNS = {"update_key_pem": "TEXT NOT NULL DEFAULT ''"}
 
 
 class State(StrEnum):
@@ -121,6 +124,9 @@ class Enrolments:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._transaction() as book:
             book.execute(SCHEMA)
+            there = {str(row["name"]) for row in book.execute("PRAGMA table_info(enrolment)")}
+            for name in LATER_COLUMNS.keys() - there:
+                book.execute(f"ALTER TABLE enrolment ADD COLUMN {name} {LATER_COLUMNS[name]}")
         self._path.chmod(0o600)
 
     def invite(self, robot_id: str, site: str, now_s: int, days: float) -> str:
@@ -148,7 +154,9 @@ class Enrolments:
             )
         return token
 
-    def ask(self, robot_id: str, token: str, csr_pem: str, now_s: int) -> Answer:
+    def ask(
+        self, robot_id: str, token: str, csr_pem: str, now_s: int, update_key_pem: str = ""
+    ) -> Answer:
         """A robot's own question. The token is compared before anything else is looked at."""
         with self._transaction() as book:
             row = _row(book, robot_id)
@@ -161,16 +169,22 @@ class Enrolments:
             if now_s >= int(row["expires_s"]) and state is State.INVITED:
                 raise EnrolmentRefusedError(Refusal.EXPIRED)
             key = key_of_request(csr_pem, str(row["site"]), robot_id)
+            update_key = normal_key(update_key_pem)
             match state:
                 case State.INVITED:
                     book.execute(
-                        "UPDATE enrolment SET state=?, key_sha256=?, csr_pem=?, changed_s=?"
-                        " WHERE robot_id=?",
-                        (State.ASKED, fingerprint(key), csr_pem, now_s, robot_id),
+                        "UPDATE enrolment SET state=?, key_sha256=?, csr_pem=?, changed_s=?,"
+                        " update_key_pem=? WHERE robot_id=?",
+                        (State.ASKED, fingerprint(key), csr_pem, now_s, update_key, robot_id),
                     )
                     return Answer(State.ASKED)
                 case State.ASKED | State.APPROVED:
-                    if not hmac.compare_digest(fingerprint(key), str(row["key_sha256"])):
+                    same = (fingerprint(key), update_key) == (
+                        str(row["key_sha256"]),
+                        # Told at first or never: a request can be overheard, and told again.
+                        str(row["update_key_pem"]),
+                    )
+                    if not same:
                         raise EnrolmentRefusedError(Refusal.USED)
                     return Answer(state, str(row["certificate_pem"]))
         assert_never(state)
@@ -203,6 +217,13 @@ class Enrolments:
             changed = _row(book, robot_id)
             assert changed is not None
             return _enrolment(changed)
+
+    def update_key(self, robot_id: str) -> str:
+        """Of a robot that was approved, its update client's key; empty where it told none."""
+        with self._transaction() as book:
+            row = _row(book, robot_id)
+        known = row is not None and State(row["state"]) is State.APPROVED
+        return str(row["update_key_pem"]) if known and row is not None else ""
 
     def forget(self, robot_id: str) -> bool:
         """So that a name can be given again. A certificate once issued is good until it ends."""
@@ -244,6 +265,21 @@ def key_of_request(csr_pem: str, site: str, robot_id: str) -> ec.EllipticCurvePu
         raise EnrolmentRefusedError(Refusal.REQUEST)
     assert isinstance(key, ec.EllipticCurvePublicKey)
     return key
+
+
+def normal_key(pem: str) -> str:
+    """A public key as everybody writes it, or nothing; anything else is no request."""
+    if not pem:
+        return ""
+    try:
+        key = serialization.load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise EnrolmentRefusedError(Refusal.REQUEST) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise EnrolmentRefusedError(Refusal.REQUEST)
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
 
 
 def fingerprint(key: ec.EllipticCurvePublicKey) -> str:

@@ -42,6 +42,8 @@ class Ask(BaseModel):
     robot_id: Annotated[str, Field(min_length=1, max_length=ROBOT_ID_MAX)]
     token: Annotated[str, Field(min_length=1, max_length=TOKEN_MAX)]
     csr_pem: Annotated[str, Field(min_length=1, max_length=CSR_MAX_BYTES)]
+    # Of the robot's update client; a robot of an earlier version has none to tell.
+    update_key_pem: Annotated[str, Field(max_length=CSR_MAX_BYTES)] = ""
 
 
 class EnrolmentSite:
@@ -64,6 +66,7 @@ class EnrolmentSite:
                 wish.token,
                 wish.csr_pem,
                 self._clock.wall_ns() // NS_PER_S,
+                wish.update_key_pem,
             )
         except EnrolmentRefusedError as refused:
             self._note_refusal()

@@ -10,8 +10,10 @@ import typer
 
 from fleet.clock import SystemClock
 from fleet.enrolment import EnrolmentError, Enrolments, State, invitation
+from fleet.mender import announce, failed
 from fleet.pki import Authority
 from fleet.settings import FleetSettings, SettingsError, read_settings
+from ota.mender import MenderError
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 REFUSED = 2
@@ -70,13 +72,21 @@ def list_all(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
 
 @app.command()
 def approve(name: Name, fleet_dir: FleetDir = DEFAULT_DIR) -> None:
-    """Say that the robot that asked under this name is ours: its certificate is issued."""
+    """Say that the robot that asked under this name is ours: its certificate is issued, and where
+    this fleet has a Mender server, it will be let in there. Twice is once."""
     settings = _settings(fleet_dir)
     try:
-        row = Enrolments(settings.root, Authority(settings.pki)).approve(name, _now_s())
+        book = Enrolments(settings.root, Authority(settings.pki))
+        row = book.approve(name, _now_s())
     except (EnrolmentError, OSError) as error:
         _refuse(error)
     typer.echo(f"{row.robot_id}: certified, key {row.key_sha256[:16]}")
+    try:
+        updates = announce(settings, book, name)
+    except MenderError as error:
+        _refuse(failed(name, error))
+    if updates:
+        typer.echo(f"{row.robot_id}: updates: {updates}")
 
 
 @app.command()

@@ -29,6 +29,7 @@ from fleet.enrolment import Enrolment, EnrolmentError, Enrolments, State
 from fleet.enrolment_api import EnrolmentSite, enrolment_server
 from fleet.ingestd import open_store
 from fleet.local import Reply, ask, clear_faults
+from fleet.mender import announce, failed
 from fleet.mqtt import FleetClient
 from fleet.page.view import View
 from fleet.pki import Authority
@@ -37,6 +38,7 @@ from fleet.settings import FleetSettings, RobotEntry, SettingsError, read_settin
 from fleet.store.books import Books
 from fleet.store.series import StoreUnavailableError
 from fleet.watch import TICK_S, Board, Watch
+from ota.mender import MenderError
 from runtime.topics import Party, TopicName
 
 log = logging.getLogger(__name__)
@@ -133,6 +135,10 @@ class Site:
             await asyncio.to_thread(self._enrolments.approve, robot_id, now_s)
         except EnrolmentError as error:
             return JSONResponse({"ok": False, "message": str(error)}, 409)
+        try:
+            await asyncio.to_thread(announce, self._settings, self._enrolments, robot_id)
+        except MenderError as error:
+            return JSONResponse({"ok": False, "message": failed(robot_id, error)}, 502)
         return JSONResponse({"ok": True, "message": f"{robot_id} is enrolled"})
 
     async def page(self, robot_id: str, request: Request) -> Response:

@@ -57,6 +57,11 @@ class FleetSettings(Part):
         return self.root / "pki"
 
     @property
+    def mender_credentials(self) -> Path:
+        """Where there is such a file this fleet has a Mender server."""
+        return self.root / "mender.json"
+
+    @property
     def series(self) -> Path:
         return self.root / "series.sqlite"
 

@@ -24,7 +24,6 @@ from ota.cli_tables import (
     sums,
     when_text,
 )
-from ota.credentials import Credentials, default_path, read_credentials, write_credentials
 from ota.mender import (
     Address,
     AuthStatus,
@@ -39,6 +38,7 @@ from ota.mender import (
     hold,
     outcome_of,
 )
+from ota.mender.credentials import Credentials, default_path, read_credentials, write_credentials
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 REFUSED = 2

@@ -36,6 +36,7 @@ ANSWER_MAX_BYTES = 65_536
 ASK_EVERY_S = 5.0
 ASK_SELDOM_S = 60.0
 TIMEOUT_S = 20.0
+UPDATE_KEY = "mender.key"
 EXIT_REFUSED = 2  # for good: systemd does not try again
 EXIT_FILE = 3
 
@@ -100,9 +101,9 @@ def _unusable(path: Path, problem: str) -> InvitationError:
     )
 
 
-def ensure_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+def ensure_key(folder: Path, name: str = "robot.key") -> ec.EllipticCurvePrivateKey:
     """Made once; readable by its owner only, from its first byte on."""
-    path = folder / "robot.key"
+    path = folder / name
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
@@ -140,6 +141,15 @@ def store(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def update_key(folder: Path) -> str:
+    """The public half of the key by which the update client is known to its server; the client
+    reads the other half where this leaves it. A key of its own: it is used by another program."""
+    made = ensure_key(folder, UPDATE_KEY).public_key()
+    return made.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+
+
 def request_for(invitation: Invitation, key: ec.EllipticCurvePrivateKey) -> str:
     name = branch(invitation.site, invitation.robot_id)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -166,8 +176,9 @@ def is_ours(certificate_pem: str, invitation: Invitation, key: ec.EllipticCurveP
     ] and certificate.public_key() == key.public_key()
 
 
-def ask_fleet(invitation: Invitation) -> Ask:
-    """Asks over TLS, trusting the invitation's authority alone."""
+def ask_fleet(invitation: Invitation, update_key_pem: str = "") -> Ask:
+    """Asks over TLS, trusting the invitation's authority alone. With the certificate's request
+    goes the update client's key, so that one approval makes the robot known to both servers."""
     context = ssl.create_default_context(cadata=invitation.ca_pem)
     url = f"{invitation.fleet_url.rstrip('/')}/enrol/v1"
     said = [""]
@@ -177,6 +188,7 @@ def ask_fleet(invitation: Invitation) -> Ask:
             "robot_id": invitation.robot_id,
             "token": invitation.token,
             "csr_pem": csr_pem,
+            "update_key_pem": update_key_pem,
         }
         try:
             reply = httpx.post(url, json=body, verify=context, timeout=TIMEOUT_S, trust_env=False)
@@ -271,7 +283,7 @@ def main() -> None:
         return
     try:
         invitation = read_invitation(paths.enrolment)
-        enrol(invitation, paths, ask_fleet(invitation))
+        enrol(invitation, paths, ask_fleet(invitation, update_key(paths.pki)))
     except RefusedError as error:
         log.error("%s", error)
         sys.exit(EXIT_REFUSED)

@@ -1,5 +1,11 @@
 """The Mender server, asked over its management API. Nothing else in this tree speaks to it."""
 
+from ota.mender.credentials import (
+    Credentials,
+    default_path,
+    read_credentials,
+    write_credentials,
+)
 from ota.mender.errors import (
     AnswerError,
     ConflictError,
@@ -37,6 +43,7 @@ __all__ = [
     "AuthSet",
     "AuthStatus",
     "ConflictError",
+    "Credentials",
     "Deployment",
     "DeploymentState",
     "Device",
@@ -58,6 +65,9 @@ __all__ = [
     "Verdict",
     "WishError",
     "batches",
+    "default_path",
     "hold",
     "outcome_of",
+    "read_credentials",
+    "write_credentials",
 ]

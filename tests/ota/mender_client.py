@@ -116,15 +116,16 @@ def make_client(
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    (lib / "mender-agent.pem").write_bytes(pem)
-    (lib / "mender-agent.pem").chmod(0o600)
+    key = folder / "mender.key"  # where enrolment puts it, not where the client would make one
+    key.write_bytes(pem)
+    key.chmod(0o600)
     (lib / "device_type").write_text(f"device_type={DEVICE_TYPE}\n")
     (etc / "artifact_info").write_text(f"artifact_name={artifact}\n")
-    (etc / "mender.conf").write_text(json.dumps(_settings(url, certificate)))
+    (etc / "mender.conf").write_text(json.dumps(_settings(url, certificate, key)))
     return client
 
 
-def _settings(url: str, certificate: Path) -> dict[str, Any]:
+def _settings(url: str, certificate: Path, key: Path) -> dict[str, Any]:
     return {
         "ServerURL": url,
         "ServerCertificate": str(certificate),
@@ -132,6 +133,7 @@ def _settings(url: str, certificate: Path) -> dict[str, Any]:
         "InventoryPollIntervalSeconds": 2,
         "RetryPollIntervalSeconds": 1,
         "DBus": {"Enabled": False},
+        "Security": {"AuthPrivateKey": str(key)},
     }
 
 

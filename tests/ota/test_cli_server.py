@@ -11,8 +11,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ota.cli_server import app
-from ota.credentials import Credentials, read_credentials, write_credentials
 from ota.mender import MenderError
+from ota.mender.credentials import Credentials, read_credentials, write_credentials
 from tests.ota.mender_api.rig import Console, Device, connect, unique
 from tests.ota.mender_double.artifact_file import make_artifact
 from tests.ota.mender_double.serve import Served, serve

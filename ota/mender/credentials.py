@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ota.mender import Address, MenderError, Session
+from ota.mender.errors import MenderError
+from ota.mender.session import Address, Session
 
 
 class Credentials(BaseModel):
