@@ -139,6 +139,7 @@ def test_a_pass_on_trial_is_committed_by_itself_only_if_it_came_from_a_file(worl
     (world.robot.paths.ota / "install.json").write_text('{"version": 1, "source": "file"}')
     assert judge(world) is Verdict.PASS
     assert COMMIT in world.told
+    assert world.told.index(COMMIT) > 0, "confirmed before"
     assert not (world.robot.paths.ota / "install.json").exists()
     kept = json.loads((world.robot.paths.ota / "latency.json").read_text())
     assert kept["p999_us"] == 40.0
@@ -342,3 +343,28 @@ def test_a_damaged_trial_is_removed(world: World) -> None:
     world.robot.paths.trial.write_bytes(b"\0\0\0")
     settle_switch(world.machine())
     assert not world.robot.paths.trial.exists()
+
+
+@pytest.mark.parametrize("booted", ["a", "b"])
+def test_the_environment_tool_lets_go_of_a_trial_on_this_gates_word_only(
+    world: World, booted: str
+) -> None:
+    """The two meet in a file: what the one writes, the other must understand."""
+    from ota.boot_env import tool
+
+    world.booted, world.part, world.trial = booted, {"a": "2", "b": "3"}[booted], "1"
+    machine = world.machine()
+    boot_id = str(machine.proc / "sys/kernel/random/boot_id")
+    options = tool.Options(gate=str(machine.paths.gate), boot_id=boot_id)
+    assert "has not spoken" in tool._gate(booted, options)
+    judge_boot(machine, lambda s: world.pause(s) or world.__setattr__("trial", "0"), lambda: None)
+    assert tool._gate(booted, options) == ""
+    assert "other slot" in tool._gate("ab".replace(booted, ""), options)
+    world.down, world.now_s, world.trial = ("policyd",), 10_000.0, "0"
+    judge(world)
+    assert "says fail: not decided within" in tool._gate(booted, options)
+
+
+def test_a_pass_confirms_that_this_start_came_up(world: World) -> None:
+    judge(world)
+    assert [line[-1] for line in world.told] == ["confirmed"]
