@@ -7,7 +7,7 @@ from image.disk_layout import Layout, check_fits, layout
 from image.layers import Layer, join, write_layer
 from image.plan import Plan
 from image.progress import Step
-from image.steps import code, python, robot
+from image.steps import code, python, robot, updates
 from image.steps.base import Base, base
 from image.steps.disk import assemble, make_data
 from image.steps.extension import RUCKIG, compile_extension
@@ -106,7 +106,10 @@ def put_together(plan: Plan, parts: Parts, used: Tools, work: Path) -> Made:
 
 def make_layers(plan: Plan, parts: Parts, used: Tools, work: Path) -> list[Layer]:
     """Debian, the kernel, Python packages, the tree, and last what is this profile's alone."""
-    last = robot.entries(plan.config, parts.debian.accounts, parts.debian.names)
+    last = [
+        *robot.entries(plan.config, parts.debian.accounts, parts.debian.names),
+        *updates.entries(plan.config, plan.update_key),
+    ]
     robot.check_written(parts.debian.texts, last)
     chosen = {
         "kernel": parts.kernel.entries(),

@@ -31,10 +31,12 @@ from image.resolve import resolve
 from image.show import read_manifest, show, summary
 from image.skills import skill_entries
 from image.steps.manifest import Made
+from image.steps.updates import read_key
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
 )
+UPDATE_KEY = Path("var/keys/artifact-verify-key.pem")
 REFUSED = 2
 INTERRUPTED = 130
 
@@ -48,6 +50,10 @@ CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Another cache
 Jobs = Annotated[int, typer.Option(help="Compilers at once; 0: as many as processors.")]
 WithoutVendor = Annotated[
     bool, typer.Option("--without-vendor", help="Go on without the vendor's files.")
+]
+UpdateKey = Annotated[
+    Path | None,
+    typer.Option("--update-key", help=f"Checks updates; else {UPDATE_KEY}, if it is there."),
 ]
 Accept = Annotated[
     int | None,
@@ -99,6 +105,7 @@ def build_command(
     cache: CacheFolder = None,
     jobs: Jobs = 0,
     without_vendor: WithoutVendor = False,
+    update_key: UpdateKey = None,
 ) -> None:
     """Build the disk image of a profile.
 
@@ -113,6 +120,7 @@ def build_command(
         cache=cache,
         jobs=jobs,
         without_vendor=without_vendor,
+        update_key=read_key(update_key or _usual_key()),
     )
     progress = Progress(STEPS)
     with tempfile.TemporaryDirectory() as scratch:
@@ -120,6 +128,11 @@ def build_command(
             request = _relocked(request, Path(scratch))
         made = build(plan(request, progress))
     _print_made(made, progress.end())
+
+
+def _usual_key() -> Path | None:
+    place = TREE / UPDATE_KEY
+    return place if place.is_file() else None
 
 
 def _relocked(request: Request, scratch: Path) -> Request:

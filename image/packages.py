@@ -28,6 +28,7 @@ ROOT = Wanted(
         "fdisk",  # grows its partition
         "iproute2",
         "libstdc++6",  # what compiled Python packages are linked with
+        "mender-client",  # installs updates
         "nftables",
         "openssh-server",
         "procps",

@@ -32,6 +32,7 @@ class Plan:
     cache: Cache
     jobs: int
     without_vendor: bool
+    update_key: bytes | None  # checks what updates are signed with
     progress: Progress
 
     @property
@@ -59,6 +60,7 @@ class Request:
     lock_file: Path = LOCK_FILE
     jobs: int = 0
     without_vendor: bool = False
+    update_key: bytes | None = None
 
 
 def plan(request: Request, progress: Progress) -> Plan:
@@ -74,6 +76,7 @@ def plan(request: Request, progress: Progress) -> Plan:
         cache=Cache((request.cache or default_cache()).absolute()),
         jobs=request.jobs or os.cpu_count() or 1,
         without_vendor=request.without_vendor,
+        update_key=request.update_key,
         progress=progress,
     )
 

@@ -295,6 +295,7 @@ def _enrol_unit(place: Place) -> str:
     service = [
         "Type=exec",
         UNHURRIED,
+        f"TimeoutStartSec={SLOWED_START_S}s",
         f"ExecStart={command}",
         f"WorkingDirectory={place.root}",
         f"User={user_of(row)}",

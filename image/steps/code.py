@@ -13,11 +13,17 @@ from image.steps.robot import GUEST_ROWS, robot_rows
 from image.steps.tools import Tools
 
 PLACE = "opt/bedplate"
-AREAS = ("conf", "rt_kernel", "runtime")
+AREAS = ("conf", "ota", "rt_kernel", "runtime")
 SINGLE = ("bedplate.py", "records.py")
 GUEST_FILES = ("sim/__init__.py", "sim/faults.py", "sim/gpu.py", "sim/processes.py")
 # Sources of what is compiled, scripts of training, and what only a build needs.
-LEFT_OUT = ("runtime/controld/", "rt_kernel/fragments/", "rt_kernel/patches/", "conf/editor/")
+LEFT_OUT = (
+    "conf/editor/",
+    "ota/power_cut/",
+    "rt_kernel/fragments/",
+    "rt_kernel/patches/",
+    "runtime/controld/",
+)
 KEPT_OF_CONTROLD = re.compile(r"^runtime/controld/[a-z_]+\.py$")
 SUFFIXES = (".py", ".json", ".yaml", ".npz", ".jsonl")
 MODEL_SUFFIXES = (".onnx", ".yaml", ".json")  # how they were made stays behind

@@ -13,7 +13,18 @@ from conf.load import compose
 from image.steps.code import tracked, wanted
 
 ROOT = Path(__file__).parents[2]
-OWN = {"bedplate", "conf", "fleet", "image", "models", "records", "rt_kernel", "runtime", "sim"}
+OWN = {
+    "bedplate",
+    "conf",
+    "fleet",
+    "image",
+    "models",
+    "records",
+    "rt_kernel",
+    "runtime",
+    "sim",
+    "ota",
+}
 # Imported where a board has it, or by the tool that makes recordings; never needed to start.
 ELSEWHERE = {"cuda", "pycuda", "tensorrt", "sim.lockstep"}
 

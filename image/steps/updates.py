@@ -1,0 +1,86 @@
+"""What a slot holds so that it can be replaced: the client's settings, tools, modules and units."""
+
+from pathlib import Path
+
+from conf.schema import Config
+from image.layers import Entry
+from image.plan import TREE
+from image.refusal import refused
+from ota.mender_conf import FILES as SETTINGS
+from ota.mender_conf import KEY
+from ota.units import ENABLED, STUCK, ota_units
+from runtime.units import robot_place
+
+FILES = TREE / "ota" / "mender_files"
+MODULES = "usr/share/mender/modules/v3"
+UNITS = "usr/lib/systemd/system"
+WANTS = "etc/systemd/system"
+TOOL = "/opt/bedplate/ota/boot_env/tool.py"
+# By the names that the client looks for. Isolated: nobody's environment or folder has a say.
+TOOLS = {"grub-mender-grubenv-print": "print", "grub-mender-grubenv-set": "set"}
+KEY_BYTES_MAX = 16_384
+
+
+def entries(config: Config, key: bytes | None) -> list[Entry]:
+    """Without a key the client never starts: it would take what nobody signed."""
+    place = robot_place(config.robot_id)
+    found = [
+        *(Entry.copy(f"{MODULES}/{one.name}", one, 0o755) for one in _files("modules")),
+        *(Entry.copy(f"usr/share/mender/{one}", FILES / one, 0o755) for one in _asked()),
+        Entry.copy(STUCK.lstrip("/"), FILES / "gate-deadline", 0o755),
+        *(Entry.file(f"usr/bin/{name}", launcher(word), 0o755) for name, word in TOOLS.items()),
+        *(Entry.file(f"{UNITS}/{name}", text) for name, text in ota_units(config, place).items()),
+        *(Entry.link(f"etc/mender/{name}", f"/run/bedplate/{name}") for name in linked()),
+        *(Entry.link(_wanted_by(unit), f"/{UNITS}/{unit}") for unit in ENABLED),
+    ]
+    if key is not None:
+        found.append(Entry.file(KEY.lstrip("/"), key))
+    return found
+
+
+def launcher(word: str) -> str:
+    # Client 3.4 splits no words: a tool of its own for each.
+    return f'#!/bin/sh\nexec /usr/bin/python3 -I {TOOL} {word} "$@"\n'
+
+
+def linked() -> tuple[str, ...]:
+    """In the client's own folder, to what each boot writes."""
+    return tuple(name for name in SETTINGS if name != "device_type")
+
+
+def read_key(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _refused(path, str(error)) from error
+    if len(data) > KEY_BYTES_MAX or b"-----BEGIN PUBLIC KEY-----" not in data:
+        raise _refused(path, "no public key in PEM")
+    return data
+
+
+def _refused(path: Path, got: str) -> Exception:
+    return refused(
+        str(path),
+        got,
+        "a robot takes only updates that this key vouches for",
+        "bedplate ota keys make, then --update-key with the one that checks",
+    )
+
+
+def _files(folder: str) -> list[Path]:
+    place = FILES / folder
+    return sorted(one for one in place.iterdir() if one.is_file()) if place.is_dir() else []
+
+
+def _asked() -> list[str]:
+    """Identity and inventory: what the client says of the robot."""
+    return [
+        f"{folder}/{one.name}" for folder in ("identity", "inventory") for one in _files(folder)
+    ]
+
+
+def _wanted_by(unit: str) -> str:
+    target = "timers" if unit.endswith(".timer") else "multi-user"
+    return f"{WANTS}/{target}.target.wants/{unit}"
