@@ -47,6 +47,8 @@ LOOK_S: Final = 1.0
 GRACE_S: Final = 120.0  # for the client to roll back by itself, and to tell its server why
 SWITCH_GRACE_S: Final = 5.0
 EXIT_REFUSED: Final = 3
+REASONS_MAX: Final = 600
+FAILURE: Final = "last-failure.json"
 TOOL: Final = Path(__file__).resolve().parent / "boot_env/tool.py"
 # Starts that nobody confirms make the loader hash the slot before it starts it again.
 CONFIRM: Final = (sys.executable, "-I", str(TOOL), "confirmed")
@@ -115,8 +117,30 @@ def watch(
             said = decision.reasons
             log.info("%s: %s", decision.verdict.value, "; ".join(said) or "everything is well")
         if decision.is_final:
+            tell(machine, watched, decision, readings)
             return decision
         pause(LOOK_S)
+
+
+def tell(
+    machine: Machine, watched: Watched, decision: Decision, readings: tuple[Reading, ...]
+) -> None:
+    """To the fleet at once; a failure also to data, for it is asked about after the restart."""
+    well = decision.verdict is Verdict.PASS
+    table = verdict_table(machine, watched, decision, readings)
+    fields = {
+        "slot": str(table["slot"]),
+        "what": "slot" if watched.token is None else "switch",
+        "reasons": "; ".join(decision.reasons)[:REASONS_MAX],
+    }
+    machine.tell("ota.gate_passed" if well else "ota.gate_failed", well, fields)
+    if well:
+        return
+    try:
+        machine.paths.ota.mkdir(mode=0o755, exist_ok=True)
+        replace_file(machine.paths.ota / FAILURE, json.dumps(table).encode() + b"\n")
+    except OSError as error:
+        log.error("the reasons cannot be kept: %s", error)
 
 
 def judge_boot(machine: Machine, pause: Pause, beat: Callable[[], None]) -> Decision:

@@ -26,13 +26,14 @@ from ota.commit_gate import (
     judge_processes,
     judge_slot,
 )
-from records import Certainty
+from records import Certainty, Severity
 from runtime.acceptance.latency import of_buckets
 from runtime.boot_report import argument
 from runtime.hal.clock import Clock, SystemClock
 from runtime.paths import Paths
 from runtime.processes import PROCESSES, sees, slow_motion_of
 from runtime.shm import GpuState, Histogram, PolicyReason, Shm, Stage
+from runtime.telemetry.client import TelemetryClient
 from runtime.uplink import read_uplink
 
 PRINT_TOOL: Final = "/usr/bin/grub-mender-grubenv-print"
@@ -68,6 +69,7 @@ class Machine:
     proc: Path = Path("/proc")
     print_tool: str = PRINT_TOOL
     monotonic_s: Callable[[], float] = lambda: _clock_s()
+    tell: Callable[[str, bool, dict[str, str]], None] = lambda name, well, fields: None
     ask: Callable[[str, Path], bool] = lambda url, authority: ask_server(url, authority)
 
 
@@ -77,7 +79,15 @@ def _clock_s() -> float:
 
 
 def machine_of(config: Config, paths: Paths, shm: Path) -> Machine:
-    return Machine(config, paths, shm, SystemClock(slow_motion_of(config)))
+    """The real one; what it tells goes to the fleet as an event."""
+    clock = SystemClock(slow_motion_of(config))
+    client = TelemetryClient(paths.telemetry_socket, "gate", clock)
+
+    def tell(name: str, well: bool, fields: dict[str, str]) -> None:
+        severity = Severity.INFO if well else Severity.WARNING
+        client.event(name, severity, dict(fields))
+
+    return Machine(config, paths, shm, clock, tell=tell)
 
 
 @dataclass(frozen=True)

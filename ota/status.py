@@ -30,6 +30,7 @@ class Status:
     models: dict[str, str]
     committed_latency_us: float | None
     data_version: int | None
+    last_failure: dict[str, Any] | None
 
 
 def read_status(paths: Paths, run: Run, proc: Path = Path("/proc")) -> Status:
@@ -55,6 +56,7 @@ def read_status(paths: Paths, run: Run, proc: Path = Path("/proc")) -> Status:
         models={} if chosen is None else dict(chosen.selection.models),
         committed_latency_us=latency.get("p999_us"),
         data_version=(read_table(paths.ota / "data-version.json") or {}).get("version", 1),
+        last_failure=read_table(paths.ota / "last-failure.json"),
     )
 
 
@@ -81,9 +83,20 @@ def as_lines(status: Status) -> list[str]:
         lines += _gate_lines("its gate", status.switch_gate)
     lines.append(f"profile {status.profile or 'of the slot'}, config {status.config_hash or '?'}")
     lines += [f"model {name} {digest}" for name, digest in sorted(status.models.items())]
+    lines += _failure_lines(status.last_failure)
     if status.committed_latency_us is not None:
         lines.append(f"last committed wake-up at 99.9 %: {status.committed_latency_us:.1f} µs")
     return lines
+
+
+def _failure_lines(failure: dict[str, Any] | None) -> list[str]:
+    """What was not kept, and why: asked about once the robot is back in what was before."""
+    if failure is None:
+        return []
+    what = f"{failure.get('artifact_name')} in slot {failure.get('slot')}"
+    reasons = failure.get("reasons")
+    rows = [f"  {reason}" for reason in reasons] if isinstance(reasons, list) else []
+    return [f"last not kept: {what}, {failure.get('decided_at')}", *rows]
 
 
 def _gate_lines(name: str, gate: dict[str, Any] | None) -> list[str]:

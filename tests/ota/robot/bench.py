@@ -123,11 +123,15 @@ class Client:
         return self.robot.home / "client"
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            "unshare", "--user", "--map-root-user", "--mount",
-            "sh", "-c", PREPARE, "sh", str(self.home),
+        return self.raw(
             "mender", "--no-syslog", "--config", str(self.home / "mender.conf"),
             "--fallback-config", "/nowhere", "--data", str(self.home / "state"), *words,
+        )  # fmt: skip
+
+    def raw(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            "unshare", "--user", "--map-root-user", "--mount",
+            "sh", "-c", PREPARE, "sh", str(self.home), *words,
         ]  # fmt: skip
         environment = {**os.environ, "PATH": f"{self.home / 'tools'}:{os.environ['PATH']}"}
         return subprocess.run(

@@ -4,7 +4,7 @@ import json
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from ota.artifact import Artifact, write_artifact
 from ota.keys import make_keys, read_private
 from ota.payloads import model, profile, seed, slot_provides
+from ota.provides import tell, wanted
 from runtime.active import ActiveError, read_trial
 from tests.ota.robot.bench import (
     ROOT,
@@ -220,6 +221,28 @@ def test_a_profile_that_loosens_safety_is_refused_on_the_robot(
     assert done.returncode != 0
     assert "the profile is refused" in done.stderr
     assert robot.running() == own_config().config_hash
+
+
+def test_a_flashed_robot_tells_its_client_what_its_slot_provides(
+    robot: Robot, keys: tuple[Path, Path]
+) -> None:
+    """Without it the client would refuse every artifact with terms, as it does first here."""
+    flashed = make_client(robot, keys[1])
+    file = packed(profile(tighter_config(), "careful-1"), keys, robot.home)
+    done = flashed("install", str(file))
+    assert done.returncode != 0
+    assert "bedplate.config_schema" in done.stderr
+
+    def run(command: Sequence[str]) -> str | None:
+        assert command[0] == "mender"
+        told = flashed.raw("mender", "--data", str(flashed.home / "state"), *command[1:])
+        return told.stdout if told.returncode == 0 else None
+
+    provides = slot_provides("flashed", "a" * 64, "b" * 64)
+    assert wanted(flashed.provides(), provides) is not None
+    assert tell("flashed", "qemu_arm64", provides, run)
+    assert wanted(flashed.provides(), provides) is None
+    assert flashed("install", str(file)).returncode == 0
 
 
 def test_without_its_key_this_client_takes_anything_which_is_why_it_is_not_started(

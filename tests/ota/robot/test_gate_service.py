@@ -22,6 +22,7 @@ from ota.gate_readings import (
     read_environment,
     server_reading,
 )
+from ota.status import as_lines, read_status
 from ota.switch import begin, store_folder
 from records import Certainty
 from runtime.active import Selection, read_trial
@@ -46,6 +47,7 @@ class World:
     now_s: float = 20.0
     server: bool = False
     told: list[tuple[str, ...]] = field(default_factory=list)
+    events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     commits: bool = True
     clock: VirtualClock = field(default_factory=VirtualClock)
 
@@ -68,6 +70,10 @@ class World:
     def pause(self, seconds: float) -> None:
         self.now_s += seconds
 
+    def tell(self, name: str, well: bool, fields: dict[str, str]) -> None:
+        assert well is (name == "ota.gate_passed")
+        self.events.append((name, fields))
+
     def machine(self) -> Machine:
         proc = self.robot.home / "proc"
         (proc / "sys/kernel/random").mkdir(parents=True, exist_ok=True)
@@ -75,7 +81,7 @@ class World:
         (proc / "sys/kernel/random/boot_id").write_text(f"{BOOT_ID}\n")
         return Machine(
             self.config, self.robot.paths, self.robot.home / "shm", self.clock, self.run, proc,
-            "print", lambda: self.now_s, lambda url, authority: self.server,
+            "print", lambda: self.now_s, self.tell, lambda url, authority: self.server,
         )  # fmt: skip
 
     def gate(self) -> dict[str, Any]:
@@ -211,6 +217,17 @@ def test_a_process_that_is_down_fails_at_the_deadline_with_its_name(world: World
     assert world.now_s >= world.config.ota.gate.timeout_s
     assert any("policyd" in row for row in world.gate()["reasons"])
     assert ("systemctl", "reboot") in world.told
+    assert [name for name, _ in world.events] == ["ota.gate_failed"]
+    assert "policyd" in world.events[0][1]["reasons"]
+
+
+def test_why_a_slot_was_not_kept_is_known_after_the_restart(world: World) -> None:
+    world.down, world.part, world.booted, world.trial = ("policyd",), "3", "b", "1"
+    judge(world)
+    world.robot.paths.gate.unlink()
+    lines = as_lines(read_status(world.robot.paths, lambda _: None, world.machine().proc))
+    assert any(line.startswith("last not kept: dev in slot b") for line in lines)
+    assert any("policyd" in line for line in lines)
 
 
 def test_a_failed_boot_that_is_not_on_trial_is_told_and_nothing_else(world: World) -> None:
