@@ -4,10 +4,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from ota.keys import make_keys
 from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot, new_robot
 
@@ -17,10 +19,18 @@ BOOT_S = 900  # a hang ends; how long it took is printed, not judged
 NAME = "qemu-01"
 
 
-def build(out: Path, hardware: str = "qemu_arm64") -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Keys:
+    """What updates are signed with, and checked with."""
+
+    sign: Path
+    check: Path
+
+
+def build(out: Path, hardware: str, *more: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "bedplate", "image", "build", "--hardware", hardware]
     return subprocess.run(
-        [*words, "--facility", "osaka", "--out", str(out)],
+        [*words, "--facility", "osaka", "--out", str(out), *more],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,20 +38,29 @@ def build(out: Path, hardware: str = "qemu_arm64") -> subprocess.CompletedProces
     )
 
 
-def built(folder: Path, hardware: str) -> Path:
+def built(folder: Path, hardware: str, *more: str) -> Path:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} missing; try  ./bootstrap.sh image")
     out = folder / f"{hardware}-osaka"
-    done = build(out, hardware)
+    done = build(out, hardware, *more)
     print(done.stdout, done.stderr, sep="\n")
     assert done.returncode == 0, done.stderr
     return out
 
 
 @pytest.fixture(scope="session")
-def products(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("image"), "qemu_arm64")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    made = Keys(folder / "sign.pem", folder / "check.pem")
+    make_keys(made.sign, made.check)
+    return made
+
+
+@pytest.fixture(scope="session")
+def products(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("image")
+    return built(folder, "qemu_arm64", "--update-key", str(keys.check))
 
 
 @pytest.fixture(scope="session")
