@@ -106,15 +106,20 @@ def _slot_name(content: Content) -> str:
     return f"slot-{'loads' if content.loads else 'fails'}-{'whole' if content.intact else 'torn'}"
 
 
-def small_slot(folder: Path, content: Content) -> bytes:
-    """A root file system of a quarter MiB with a trailer; its script says that it was started."""
+def small_slot(folder: Path, content: Content, mark: bytes = b"") -> bytes:
+    """A root file system of a quarter MiB with a trailer; its script says that it was started.
+
+    `mark` stands near its end, so that two of them differ there and in their hash.
+    """
     file = folder / "root.ext4"
     file.unlink(missing_ok=True)
     label = trailer.label(ROOT_BYTES)
     _tool("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-O", "none,filetype,extent",
           "-L", label, str(file), str(ROOT_BYTES // 1024))  # fmt: skip
     lines = ("echo DECISION $choice slot=$slot", "halt") if content.loads else ("set arguments=x",)
-    body = file.read_bytes() + trailer.script(lines)
+    root = bytearray(file.read_bytes())
+    root[-len(mark) - 1 : -1] = mark
+    body = bytes(root) + trailer.script(lines)
     digest = hashlib.sha256(body if content.intact else b"something else").hexdigest()
     return body + trailer.check(digest, ROOT_BYTES)
 
