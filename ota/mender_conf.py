@@ -18,6 +18,9 @@ from typing import Any, Final
 NUMBER_OF: Final[Mapping[str, int]] = {"a": 2, "b": 3}
 KEY: Final = "/usr/lib/bedplate/artifact-verify-key.pem"
 SITE_CA: Final = "/data/bedplate/pki/ca.crt"
+INVITATION: Final = "/data/bedplate/enrolment.json"
+# Made at enrolment (runtime/enrol.py), and what an approval preauthorizes at the server.
+UPDATE_KEY: Final = "/data/bedplate/pki/mender.key"
 PARTITION: Final = re.compile(r"(?P<disk>[a-z]+|[a-z]+[0-9]+(?:n[0-9]+)?p)(?P<number>[0-9]+)")
 FILES: Final = ("mender.conf", "device_type", "artifact_info")
 MANAGED: Final = "mender-managed"
@@ -36,6 +39,7 @@ class Facts:
     slot: str
     partition: str
     site_ca: bool
+    invited: bool = False
 
 
 def partitions(facts: Facts) -> tuple[str, str]:
@@ -75,6 +79,8 @@ def mender_conf(profile: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         settings["ServerURL"] = mender["server_url"]
         if facts.site_ca:
             settings["ServerCertificate"] = SITE_CA
+        if facts.invited:
+            settings["Security"] = {"AuthPrivateKey": UPDATE_KEY}
     return settings
 
 
@@ -115,7 +121,9 @@ def main() -> None:
     args = parser.parse_args()
     try:
         slot = slot_of(Path("/proc/cmdline").read_text(encoding="utf-8"))
-        facts = Facts(slot, running_partition(slot), Path(SITE_CA).is_file())
+        facts = Facts(
+            slot, running_partition(slot), Path(SITE_CA).is_file(), Path(INVITATION).is_file()
+        )
         profile = json.loads((args.run_dir / "profile.json").read_text(encoding="utf-8"))
         manifest = json.loads((args.library / "manifest.json").read_text(encoding="utf-8"))
         texts = files(profile, manifest, facts)

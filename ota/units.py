@@ -13,7 +13,7 @@ from typing import Final
 
 from conf.schema import Config
 from ota.gate import GRACE_S
-from ota.mender_conf import KEY, MANAGED
+from ota.mender_conf import INVITATION, KEY, MANAGED, UPDATE_KEY
 from runtime.units import USER, Place
 
 BOOT: Final = "bedplate-boot.service"
@@ -176,5 +176,11 @@ def _client(place: Place) -> str:
             f"ConditionPathExists={place.run / MANAGED}",
             "Requires=bedplate-mender-conf.service",
             "After=bedplate-mender-conf.service bedplate-provides.service",
+        ],
+        # Started before the key that it was told of is there, it waits for ever and says nothing.
+        Service=[
+            "TimeoutStartSec=infinity",
+            f"ExecStartPre=/bin/sh -c 'while [ -e {INVITATION} ] && [ ! -e {UPDATE_KEY} ];"
+            " do sleep 2; done'",
         ],
     )
