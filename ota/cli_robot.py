@@ -149,7 +149,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """On a robot: slot, Artifact, what the commit gate found, attempts, what is on trial."""
-    from ota.gate_readings import run_program
+    from ota.looking import run_program
     from ota.status import as_lines, read_status
     from runtime.paths import Paths
 

@@ -32,8 +32,8 @@ from ota.gate_readings import (
     installed_from_file,
     machine_of,
     read_environment,
-    read_table,
 )
+from ota.looking import read_table
 from records import Certainty
 from runtime.active import ActiveError, Trial, read_trial
 from runtime.paths import Paths

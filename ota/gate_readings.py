@@ -1,14 +1,12 @@
 """What the commit gate looks at, read from the machine. Nothing here decides."""
 
 import contextlib
-import json
 import os
 import ssl
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import numpy as np
@@ -26,6 +24,7 @@ from ota.commit_gate import (
     judge_processes,
     judge_slot,
 )
+from ota.looking import PRINT_TOOL, SLOT_OF_PART, Run, read_table, read_text, run_program
 from records import Certainty, Severity
 from runtime.acceptance.latency import of_buckets
 from runtime.boot_report import argument
@@ -36,25 +35,12 @@ from runtime.shm import GpuState, Histogram, PolicyReason, Shm, Stage
 from runtime.telemetry.client import TelemetryClient
 from runtime.uplink import read_uplink
 
-PRINT_TOOL: Final = "/usr/bin/grub-mender-grubenv-print"
-SLOT_OF_PART: Final[Mapping[str, str]] = {"2": "a", "3": "b"}
 FRESH_NS: Final = 5_000_000_000  # a message older than this is nobody's work any more
 HEARD_NS: Final = 60_000_000_000
 ASK_S: Final = 5.0
 P999: Final = 0.999
 ENOUGH: Final = 0.9  # of the cycles that the declared time has
 FAILED: Final = frozenset({PolicyReason.INFERENCE_FAILED, PolicyReason.INFERENCE_LATE})
-
-Run = Callable[[Sequence[str]], str | None]
-"""What a program printed; None where it failed or is not there."""
-
-
-def run_program(command: Sequence[str]) -> str | None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 @dataclass(frozen=True)
@@ -114,23 +100,6 @@ def booted_slot(machine: Machine) -> str | None:
 
 def boot_id(machine: Machine) -> str | None:
     return read_text(machine.proc / "sys/kernel/random/boot_id")
-
-
-def read_text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return None
-
-
-def read_table(path: Path) -> dict[str, Any] | None:
-    """None where there is no JSON object."""
-    text = read_text(path)
-    try:
-        table = None if text is None else json.loads(text)
-    except ValueError:
-        return None
-    return table if isinstance(table, dict) else None
 
 
 def slot_reading(machine: Machine, environment: Environment) -> Reading:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ota.artifact import write_artifact
-from ota.gate_readings import PRINT_TOOL, read_table, run_program
+from ota.looking import PRINT_TOOL, read_table, run_program
 from ota.migrations import DataVersionError, read_version
 from ota.payloads import seed, slot_provides
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ota.gate_readings import PRINT_TOOL, SLOT_OF_PART, read_table, read_text
+from ota.looking import PRINT_TOOL, SLOT_OF_PART, read_table, read_text
 from runtime.active import ActiveError, read_active, read_trial
 from runtime.boot_report import argument
 from runtime.paths import Paths

@@ -10,13 +10,13 @@ step the power goes at, `active.json` names the old or the new, never neither; a
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ota.gate_readings import Run, read_table, run_program
-from ota.restarts import touched
+from ota.looking import Run, read_table, run_program
 from runtime.active import (
     OWN,
     SLOTS,
@@ -28,8 +28,7 @@ from runtime.active import (
     read_trial,
     trial_bytes,
 )
-from runtime.boot import LIBRARY, this_boot, uptime_s
-from runtime.handout import Boot, hand_out, image_of
+from runtime.handout import LIBRARY, Boot, hand_out, image_of, this_boot
 from runtime.paths import Paths
 from runtime.skills.durable import fsync_folder, replace_file
 
@@ -91,7 +90,7 @@ def begin(around: Surroundings, kind: str, selection: Selection) -> Trial:
         kind=kind,
         slot=around.boot.slot,
         boot_id=around.boot.boot_id,
-        started_s=uptime_s(),
+        started_s=time.clock_gettime(time.CLOCK_MONOTONIC),
         previous=before,
         wanted=Slot(before.image, selection),
     )
@@ -142,6 +141,8 @@ def finish(around: Surroundings) -> None:
 
 def apply(around: Surroundings) -> tuple[str, ...]:
     """Hands out what is named now, and restarts what the difference touches."""
+    from ota.restarts import touched  # brings the table of processes, and all of the schema
+
     before = _handed(around.paths)
     hand_out(around.library, around.paths, around.boot)
     after = _handed(around.paths)

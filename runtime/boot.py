@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import sdnotify
 
-from runtime.handout import Boot, HandedOut, HandoutRefusedError, hand_out
+from runtime.handout import LIBRARY, HandedOut, HandoutRefusedError, hand_out, this_boot
 from runtime.paths import Paths
 from runtime.shm import Shm
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LIBRARY = Path("/usr/lib/bedplate")
 EXIT_REFUSED = 3
 WAIT_S = 300.0
 LOOK_S = 1.0
@@ -53,14 +52,6 @@ def own_messages(shm: Path, owners: dict[str, str]) -> None:
         account = pwd.getpwnam(user)
         os.chown(shm / topic, account.pw_uid, account.pw_gid)
         (shm / topic).chmod(0o644)
-
-
-def this_boot(proc: Path = Path("/proc")) -> Boot | None:
-    """None on a machine without slots."""
-    words = [word.partition("=") for word in (read_text(proc / "cmdline") or "").split()]
-    slots = [value for key, _, value in words if key == "bedplate.slot"]
-    boot_id = read_text(proc / "sys/kernel/random/boot_id")
-    return Boot(slots[-1], boot_id) if slots and boot_id else None
 
 
 def uptime_s() -> float:

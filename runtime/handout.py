@@ -24,6 +24,7 @@ from runtime.active import (
 )
 from runtime.paths import Paths
 
+LIBRARY = Path("/usr/lib/bedplate")
 ROBOT_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROBOT_ID_MAX = 48
 FILE_MAX = 4 << 20
@@ -52,6 +53,18 @@ class Boot:
 
     slot: str
     boot_id: str
+
+
+def this_boot(proc: Path = Path("/proc")) -> Boot | None:
+    """None on a machine without slots."""
+    try:
+        line = (proc / "cmdline").read_text(encoding="utf-8", errors="replace")
+        boot_id = (proc / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    words = [word.partition("=") for word in line.split()]
+    slots = [value for key, _, value in words if key == "bedplate.slot"]
+    return Boot(slots[-1], boot_id) if slots and boot_id else None
 
 
 def hand_out(library: Path, paths: Paths, boot: Boot | None = None) -> HandedOut:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ota import switch
-from ota.gate_readings import PRINT_TOOL, read_table, run_program
+from ota.looking import PRINT_TOOL, read_table, run_program
 from ota.modules.states import ModuleRefusedError, State, download, read_files
 from ota.refusal import OtaRefusedError
 from ota.switch import Surroundings, SwitchRefusedError
 from runtime.active import ActiveError, Selection, Trial
-from runtime.boot import LIBRARY, uptime_s
-from runtime.handout import Boot, HandoutRefusedError
+from runtime.handout import LIBRARY, HandoutRefusedError, this_boot
 from runtime.paths import Paths
 
 RUN: Final = Path("/run/bedplate")
@@ -55,7 +54,7 @@ class Call:
     folder: Path
     kind: Kind
     timeout_s: Callable[[], float]
-    now_s: Callable[[], float] = uptime_s
+    now_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_MONOTONIC)
     pause: Callable[[float], None] = time.sleep
     print_tool: str = PRINT_TOOL
 
@@ -199,9 +198,7 @@ def main(kind: Kind) -> None:
 
 
 def _surroundings(args: argparse.Namespace) -> Surroundings:
-    from runtime.boot import this_boot
-
-    boot: Boot | None = this_boot(args.proc)
+    boot = this_boot(args.proc)
     if boot is None:
         raise SwitchRefusedError(f"{args.proc}/cmdline: names no slot; nothing was changed")
     return Surroundings(Paths(args.run_dir, args.data_dir), args.library, boot, run_program)

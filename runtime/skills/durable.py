@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runtime.skills.package import SkillFiles
+if TYPE_CHECKING:
+    from runtime.skills.package import SkillFiles
 
 INCOMING_PREFIX = ".incoming-"
 
@@ -34,7 +36,7 @@ def replace_file(path: Path, content: bytes) -> None:
     fsync_folder(path.parent)
 
 
-def create_folder(target: Path, files: SkillFiles) -> None:
+def create_folder(target: Path, files: "SkillFiles") -> None:
     """`target` appears with all its files, or does not appear."""
     incoming = target.with_name(f"{INCOMING_PREFIX}{target.name}")
     remove_folder(incoming)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from conf.profile import profile_bytes
 from ota import switch
 from ota.modules.flow import GATE, SLACK_S, Call, answer
 from ota.modules.model import Model
-from ota.modules.profile import Profile, check
+from ota.modules.profile import Profile
+from ota.modules.profile_check import check
 from ota.modules.states import ModuleRefusedError, State, download
 from ota.payloads import files_digest, model, model_files, profile
 from ota.switch import SwitchRefusedError
@@ -350,6 +353,27 @@ def test_no_stream_leaves_its_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModuleRefusedError, match=r"is no plain name|must be one of"):
         download(tmp_path, {"x": 10})
     assert [path.name for path in (tmp_path / "files").iterdir()] == []
+
+
+@pytest.mark.parametrize("kind", ["profile", "model"])
+def test_a_call_that_checks_nothing_loads_nothing_of_weight(kind: str) -> None:
+    """The client makes seven calls; where an import takes twenty times as long, they add up."""
+    heavy = "{'pydantic', 'numpy', 'httpx', 'onnxruntime', 'psutil'} & set(sys.modules)"
+    code = f"import sys, ota.modules.{kind}; sys.exit(str({heavy}) if {heavy} else 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("NeedsArtifactReboot", "No"), ("SupportsRollback", "Yes")]
+)
+@pytest.mark.parametrize("kind", ["profile", "model"])
+def test_what_is_only_asked_the_launcher_answers_itself(kind: str, state: str, said: str) -> None:
+    launcher = ROOT / f"ota/mender_files/modules/bedplate-{kind}"
+    done = subprocess.run([launcher, state, "/nowhere"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == said
 
 
 def test_what_nothing_names_any_more_is_swept(robot: Robot) -> None:
