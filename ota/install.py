@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from ota.mender_conf import KEY
 from ota.refusal import refused
 from runtime.skills.durable import replace_file
 
@@ -19,11 +20,20 @@ def call(command: Sequence[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def install_file(file: Path, folder: Path, *, reboot: bool, run: Call = call) -> int:
+def install_file(
+    file: Path, folder: Path, *, reboot: bool, run: Call = call, key: Path = Path(KEY)
+) -> int:
     """The mark is there before the client starts, and gone if it refuses: a mark left behind would
     excuse the server's absence for an update that the server sent."""
     if not file.is_file():
         raise refused(file, "nothing", "there is nothing to install", "the path of a .mender file")
+    if not key.is_file():
+        raise refused(
+            key,
+            "no key",
+            "a client without it takes what nobody signed",
+            "an image that was built with a verify key",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / MARK
     table = {"version": 1, "source": "file", "file": str(file)}

@@ -141,6 +141,11 @@ def test_the_mark_of_a_file_is_there_while_the_client_works_and_gone_if_it_refus
 ) -> None:
     file, folder = tmp_path / "a.mender", tmp_path / "ota"
     file.write_bytes(b"x")
+    key = tmp_path / "key.pem"
+    with pytest.raises(OtaRefusedError, match="takes what nobody signed"):
+        install_file(file, folder, reboot=False, run=lambda _: 0, key=key)
+    assert not folder.exists()
+    key.touch()
     seen: list[bool] = []
 
     def client(code: int):
@@ -150,9 +155,9 @@ def test_the_mark_of_a_file_is_there_while_the_client_works_and_gone_if_it_refus
 
         return call
 
-    assert install_file(file, folder, reboot=False, run=client(1)) == 1
+    assert install_file(file, folder, reboot=False, run=client(1), key=key) == 1
     assert not (folder / "install.json").exists()
-    assert install_file(file, folder, reboot=False, run=client(REBOOT_NEEDED)) == 0
+    assert install_file(file, folder, reboot=False, run=client(REBOOT_NEEDED), key=key) == 0
     assert (folder / "install.json").exists()
     assert seen == [True, True]
 
