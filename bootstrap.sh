@@ -38,7 +38,6 @@ e2fsprogs         small slots for the same
 fdisk             its partition table
 fonts-dejavu-core letters on that page
 mender-artifact   reads what this tree packs for robots
-mender-client     the robots' own: installs, refuses, rolls back
 mender-client     the robot's own update client, against a double of its server
 grub-emu          the boot loader itself, as a program of this machine
 mtools            fills that partition
