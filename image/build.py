@@ -108,7 +108,7 @@ def make_layers(plan: Plan, parts: Parts, used: Tools, work: Path) -> list[Layer
     """Debian, the kernel, Python packages, the tree, and last what is this profile's alone."""
     last = [
         *robot.entries(plan.config, parts.debian.accounts, parts.debian.names),
-        *updates.entries(plan.config, plan.update_key),
+        *updates.entries(plan.config, plan.update_key, parts.debian.names),
     ]
     robot.check_written(parts.debian.texts, last)
     chosen = {

@@ -21,6 +21,7 @@ LEFT_BEHIND: Mapping[str, str] = {
     "var/cache": "made again by whoever wants it",
     "var/lib/apt": "there is no apt on a robot",
     "var/lib/dbus": "a link to the machine's identity, made at boot",
+    "var/lib/mender": "the update client's own book-keeping; made at boot",
     "var/lib/misc": "empty folder",
     "var/lib/pam": "what pam-auth-update asked; it never runs on a robot",
     "var/lib/private": "made at boot",

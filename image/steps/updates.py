@@ -21,8 +21,9 @@ TOOLS = {"grub-mender-grubenv-print": "print", "grub-mender-grubenv-set": "set"}
 KEY_BYTES_MAX = 16_384
 
 
-def entries(config: Config, key: bytes | None) -> list[Entry]:
-    """Without a key the client never starts: it would take what nobody signed."""
+def entries(config: Config, key: bytes | None, there: frozenset[str] = frozenset()) -> list[Entry]:
+    """`there`: paths that Debian's layer has, it enables its client itself. Without a key the
+    client never starts: it would take what nobody signed."""
     place = robot_place(config.robot_id)
     found = [
         *(Entry.copy(f"{MODULES}/{one.name}", one, 0o755) for one in _files("modules")),
@@ -35,7 +36,7 @@ def entries(config: Config, key: bytes | None) -> list[Entry]:
     ]
     if key is not None:
         found.append(Entry.file(KEY.lstrip("/"), key))
-    return found
+    return [entry for entry in found if entry.target is None or entry.path not in there]
 
 
 def launcher(word: str) -> str:
