@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = 1
 LOOK_S: Final = 1.0
+POLL_S: Final = 5.0  # at the boot environment: each time a process of its own
 GRACE_S: Final = 120.0  # for the client to roll back by itself, and to tell its server why
 SWITCH_GRACE_S: Final = 5.0
 EXIT_REFUSED: Final = 3
@@ -172,7 +173,7 @@ def follow(
         machine.run(COMMIT)
     while read_environment(machine).on_trial is True:
         beat()
-        pause(LOOK_S)
+        pause(POLL_S)
     settle(machine, looker, was_on_trial=on_trial)
 
 
@@ -184,7 +185,7 @@ def leave(machine: Machine, decision: Decision, pause: Pause, beat: Callable[[],
         if read_environment(machine).on_trial is False:
             return
         beat()
-        pause(LOOK_S)
+        pause(POLL_S)
     machine.run(["systemctl", "reboot"])
 
 

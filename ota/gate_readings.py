@@ -311,6 +311,7 @@ class Looker:
         self._watch = WakeupWatch(machine.shm)
         self._settled = False
         self._server: bool | None = None
+        self._environment: Environment | None = None
         self.wakeups: Wakeups | None = None
 
     def look(self) -> tuple[Reading, ...]:
@@ -320,7 +321,7 @@ class Looker:
             name in states and states[name].active for name in wanted
         )
         return (
-            slot_reading(machine, read_environment(machine)),
+            slot_reading(machine, self._read_environment()),
             boot_reading(machine),
             judge_processes(wanted, states, self._observe_s),
             self._latency(),
@@ -335,6 +336,14 @@ class Looker:
         """Watched from when everything runs: what starting costs is not what work costs."""
         self.wakeups = self._watch.measured() if self._settled else None
         return judge_latency(self.wakeups, committed_latency_us(self._machine), self._limits)
+
+    def _read_environment(self) -> Environment:
+        """Once it is known: while a slot is judged only its commit changes it, and each question is
+        a process of its own beside the loop that is being watched."""
+        known = self._environment
+        if known is None or known.slot is None:
+            known = self._environment = read_environment(self._machine)
+        return known
 
     def _ask_server(self) -> Reading:
         url = self._machine.config.ota.mender.server_url

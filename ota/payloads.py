@@ -44,6 +44,14 @@ def slot_provides(name: str, config_hash: str, checksum: str) -> dict[str, str]:
     }
 
 
+def provides_bytes(config: Config) -> bytes:
+    """For the image, as /usr/lib/bedplate/provides.json: known at each boot without loading the
+    schema. Of itself the image has no checksum; what installs it has."""
+    table = slot_provides(config.artifact_name, config.config_hash, "")
+    del table["rootfs-image.checksum"]
+    return orjson.dumps(table, option=orjson.OPT_SORT_KEYS) + b"\n"
+
+
 def rootfs(folder: Path, name: str | None = None) -> Artifact:
     """From the folder of an image build: slot.img, and the manifest that says what it is."""
     image, manifest = folder / SLOT_IMAGE, _table(folder / "manifest.json")

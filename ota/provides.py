@@ -18,13 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from ota.artifact import write_artifact
 from ota.looking import PRINT_TOOL, read_table, run_program
 from ota.migrations import DataVersionError, read_version
-from ota.payloads import seed, slot_provides
 
 log = logging.getLogger(__name__)
 
+PROVIDES: Final = "provides.json"
 SLOT_KEYS: Final = ("bedplate.config_schema", "bedplate.data_version")
 Run = Callable[[Sequence[str]], str | None]
 
@@ -45,6 +44,8 @@ def wanted(known: Mapping[str, str], provides: Mapping[str, str]) -> dict[str, s
 
 
 def tell(name: str, device_type: str, provides: Mapping[str, str], run: Run) -> bool:
+    from ota.payloads import seed
+
     with tempfile.TemporaryDirectory(prefix="bedplate-provides-") as scratch:
         folder = Path(scratch)
         file = write_artifact(seed(name, device_type, provides), None, folder / "seed.mender").path
@@ -67,8 +68,10 @@ def main() -> None:
         log.info("a slot is on trial, or it cannot be told: its artifact says what it provides")
         return
     known = parse(run_program(["mender", "show-provides"]) or "")
-    name, config_hash = str(manifest["artifact_name"]), str(manifest["config_hash"])
-    provides = slot_provides(name, config_hash, str(manifest.get("contents_sha256", "")))
+    name, provides = str(manifest["artifact_name"]), read_table(args.library / PROVIDES)
+    if not provides or not set(SLOT_KEYS) <= set(provides):
+        log.error("%s says nothing of this slot; nothing is told", args.library / PROVIDES)
+        sys.exit(1)
     try:
         provides["bedplate.data_version"] = str(read_version(args.data_dir))
     except DataVersionError as error:

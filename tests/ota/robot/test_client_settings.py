@@ -4,6 +4,7 @@ import configparser
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ from ota.mender_conf import (
     running_partition,
     slot_of,
 )
-from ota.payloads import slot_provides
-from ota.provides import parse, wanted
+from ota.payloads import provides_bytes, slot_provides
+from ota.provides import SLOT_KEYS, parse, wanted
 from ota.units import ENABLED, ota_units
 from runtime.units import robot_place
 from tests.ota.robot.bench import ROOT, own_config
@@ -206,6 +207,21 @@ def test_a_flashed_robot_is_told_and_one_that_knows_is_left_alone() -> None:
     provides = slot_provides("1.0", "a" * 64, "b" * 64)
     assert wanted({}, provides) == provides
     assert wanted(provides, provides) is None
+
+
+def test_the_image_says_what_its_slot_provides_all_but_its_own_checksum() -> None:
+    config = own_config()
+    stated = json.loads(provides_bytes(config))
+    whole = slot_provides(config.artifact_name, config.config_hash, "x")
+    assert stated == {k: v for k, v in whole.items() if k != "rootfs-image.checksum"}
+    assert set(SLOT_KEYS) <= set(stated)
+
+
+def test_a_boot_that_has_nothing_to_tell_loads_nothing_of_weight() -> None:
+    heavy = "{'pydantic', 'numpy', 'httpx', 'cryptography'} & set(sys.modules)"
+    code = f"import sys, ota.provides, ota.mender_conf; sys.exit(str({heavy}) if {heavy} else 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_checksum_of_an_installed_slot_is_kept() -> None:
