@@ -44,6 +44,7 @@ def wanted(known: Mapping[str, str], provides: Mapping[str, str]) -> dict[str, s
 
 
 def tell(name: str, device_type: str, provides: Mapping[str, str], run: Run) -> bool:
+    from ota.artifact import write_artifact  # only where something is to be told
     from ota.payloads import seed
 
     with tempfile.TemporaryDirectory(prefix="bedplate-provides-") as scratch:
