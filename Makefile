@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image accept-icount test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -63,9 +63,17 @@ image: HARDWARE = qemu_arm64
 image: setup-image ## a disk image: make image HARDWARE=qemu_arm64 FACILITY=osaka
 	@$(BIN)/bedplate image build --hardware $(HARDWARE) --facility $(FACILITY) $(ARGS)
 
+# With a fleet side on this machine (`make run`, in another terminal) the guest is invited into it: approve it on
+# the page, or with `bedplate fleet enrol approve qemu-01`. 10.0.2.2 is this machine, as the guest sees it.
 boot: HARDWARE = qemu_arm64
+boot: ROBOT = qemu-01
+boot: INVITATION = var/image/$(HARDWARE)-$(FACILITY)/$(ROBOT).json
 boot: setup-image ## that image in QEMU; the terminal is its serial port
-	@exec $(BIN)/bedplate image boot --hardware $(HARDWARE) --facility $(FACILITY) $(ARGS)
+	@if [ -e var/fleet/fleet.json ] && [ ! -s $(INVITATION) ]; then \
+	  $(BIN)/bedplate fleet enrol invite $(ROBOT) --site $(FACILITY) --out $(INVITATION) \
+	    --fleet-url https://10.0.2.2:8443 --broker 10.0.2.2:8883; fi
+	@exec $(BIN)/bedplate image boot --hardware $(HARDWARE) --facility $(FACILITY) --robot $(ROBOT) \
+	  $$(test ! -s $(INVITATION) || echo --invitation $(INVITATION)) $(ARGS)
 
 verify: HARDWARE = qemu_arm64
 verify: setup-image ## build it again elsewhere and compare bit for bit
@@ -76,8 +84,11 @@ lock: lock-image
 lock-image: setup-image ## lock what the archive has now; prints what changed
 	@$(BIN)/bedplate image lock $(ARGS)
 
-test-image: setup-test setup-image ## build, boot and look into an image and a kernel
-	$(BIN)/python -m pytest -q -rs -m image -p no:randomly
+test-image: setup-test setup-image ## build and boot an image: at work, CAN, watchdog, deadlines, an update, twice the same
+	$(BIN)/python -m pytest -q -rs -m image -p no:randomly --durations=0 --durations-min=5
+
+accept-icount: setup-test setup-image ## the profile's million cycles in virtual time, quiet, and 100,000 under load
+	ACCEPT_CYCLES=0 $(BIN)/python -m pytest -q -rs -s -m image -p no:randomly tests/boot/test_acceptance.py
 
 test-mender: setup-test ## what the Mender double was built from, against a server: MENDER_URL=… MENDER_USER=…, MENDER_PASSWORD in the environment
 	@test -n "$(MENDER_URL)$(DOUBLE)" || { echo "which server? make test-mender MENDER_URL=https://… MENDER_USER=…; its password is read from MENDER_PASSWORD, its authority from MENDER_CA; or DOUBLE=1"; exit 2; }
