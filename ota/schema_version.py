@@ -5,6 +5,7 @@ with, and a root filesystem provides its own.
 """
 
 import hashlib
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -15,6 +16,7 @@ WORDS: Final = frozenset({"description", "title", "because", "suggest", "example
 HEX: Final = 16
 
 
+@cache
 def schema_version() -> str:
     wordless = _without_words(Config.model_json_schema(mode="validation"))
     return hashlib.sha256(orjson.dumps(wordless, option=orjson.OPT_SORT_KEYS)).hexdigest()[:HEX]

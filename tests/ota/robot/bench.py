@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -92,10 +93,19 @@ class Robot:
         self.paths.switch_gate.write_text(json.dumps(table))
 
 
+@cache
+def library_files() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_library(Path(folder), own_config())
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
 def make_robot(home: Path) -> Robot:
     robot = Robot(home)
     robot.paths.data.mkdir(parents=True)
-    write_library(robot.library, own_config())
+    robot.library.mkdir()
+    for name, content in library_files().items():
+        (robot.library / name).write_bytes(content)
     robot.boot()
     return robot
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from conf.control import control_bytes
 from conf.load import compose
 from conf.profile import profile_bytes
 from ota import switch
+from ota.artifact import Artifact
 from ota.modules.flow import GATE, SLACK_S, Call, answer
 from ota.modules.model import Model
 from ota.modules.profile import Profile
@@ -46,8 +48,13 @@ class Clock:
         self.now += seconds
 
 
+@cache
+def careful() -> Artifact:
+    return profile(tighter_config(), "careful-1")
+
+
 def profile_call(robot: Robot, *, clock: Clock | None = None) -> Call:
-    made = profile(tighter_config(), "careful-1")
+    made = careful()
     return call_of(robot, Profile(), made.payload.files, made.payload.meta, clock)  # type: ignore[arg-type]
 
 

@@ -159,6 +159,21 @@ def test_a_killed_module_is_taken_back_in_the_same_boot(tmp_path: Path) -> None:
     cut_everywhere(tmp_path, store_and_begin, judge)
 
 
+def test_a_cut_while_a_boot_takes_back_what_was_not_committed(tmp_path: Path) -> None:
+    def work(robot: Robot) -> None:
+        held, SAW.left = SAW.left, None
+        store_and_begin(robot)
+        trial = read_trial(robot.paths.trial)
+        assert trial is not None
+        SAW.left, SAW.count = held, 0
+        switch.take_back(robot.paths, trial)
+
+    def judge(robot: Robot) -> None:
+        assert next_boot(robot) == OLD
+
+    assert cut_everywhere(tmp_path, work, judge) > 2
+
+
 def test_the_saw_finds_a_switch_that_names_the_new_before_it_notes_the_old(tmp_path: Path) -> None:
     """The planted fault: two writes in the wrong order."""
     seen: list[str] = []
