@@ -16,7 +16,6 @@ from ota.boot_env.states import (
     State,
     Write,
     agreed,
-    orders,
 )
 
 
@@ -62,9 +61,25 @@ class Disk:
             self.second = one.state
 
     def record(self, wanted: State) -> bool:
-        """Whether the next boot will know it."""
-        for one in orders(self.first, self.second, wanted):
-            self.write(self, one)
+        """Whether the next boot will know it.
+
+        GRUB cannot flush: whatever it writes may still be in the disk's memory when power goes. So
+        it touches one copy only, and leaves the other as it is; the system's tool makes them one.
+        Only where the second is bad does it write both, that one first.
+        """
+        now = agreed(self.first, self.second)
+        if now is None:
+            self.write(self, Write(1, wanted))
+            self.write(self, Write(2, wanted))
+        elif isinstance(self.first, Bad):
+            self.write(self, Write(1, wanted))
+            if isinstance(self.first, Bad) and wanted != now:
+                self.write(self, Write(2, wanted))
+        else:
+            if isinstance(self.second, Bad):
+                self.write(self, Write(2, now))
+            if wanted != now:
+                self.write(self, Write(1, wanted))
         return agreed(self.first, self.second) == wanted
 
 
@@ -76,9 +91,6 @@ class Started:
 
 def boot(disk: Disk) -> Started:
     """One start of the machine, up to the kernel."""
-    if isinstance(disk.second, State):
-        # As it is: GRUB has no flush but after a write, and a reset may have left one on its way.
-        disk.write(disk, Write(2, disk.second))
     state = agreed(disk.first, disk.second)
     if state is None:
         return _without_environment(disk)

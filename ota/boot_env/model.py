@@ -14,7 +14,7 @@ from enum import Enum, StrEnum
 
 from ota.boot_env import decision
 from ota.boot_env.decision import Choice, Content
-from ota.boot_env.request import Machine, asked, not_ready, restored
+from ota.boot_env.request import Machine, Refused, asked, not_ready, restored
 from ota.boot_env.states import SLOT_A, SLOT_B, Bad, Copy, State, Write, agreed, orders
 
 
@@ -99,11 +99,10 @@ class Law(StrEnum):
 
     WHOLE = "a slot that starts is whole"
     DECIDED = "something starts: nothing ends in a halt while a good slot exists"
-    KEPT = "a cut alone never costs both copies"
-    ONCE = "a slot on trial is started once"
+    KEPT = "one cut never costs both copies"
+    ONCE = "a slot on trial is started once, or again if the note of it was lost"
     PASSED = "a slot boots as committed only if it has passed"
     UNNAMED = "a slot is not written while a copy says that it may boot"
-    EQUAL = "when a kernel starts, both copies say the same, or one is past GRUB's help"
 
 
 class Broken(AssertionError):
@@ -125,7 +124,7 @@ def boot_steps(copies: Copies, slots: Slots) -> tuple[Step, ...]:
     contents = {SLOT_A: slots[0].value, SLOT_B: slots[1].value}
     disk = decision.Disk(*copies, contents)
     started = decision.boot(disk)
-    return (*flushed(disk.writes), Start(started.choice, started.slot))
+    return (*disk.writes, Start(started.choice, started.slot))  # GRUB cannot flush
 
 
 def flushed(writes: list[Write] | tuple[Write, ...]) -> tuple[Step, ...]:
@@ -235,7 +234,7 @@ def _do(world: World, protocol: Protocol) -> Event:
             kept = tuple(item for item in world.cache if item != step)
             return f"{step}", replace(world, steps=left, cache=(*kept, step))
         case Flush.FLUSH:
-            return "flush", replace(_arrived(world, world.cache), steps=left)
+            return "flush", _settled(replace(_arrived(world, world.cache), steps=left))
         case Spoil():
             return f"{step}", _with_slot(replace(world, steps=left, trials=0), step.slot, Slot.PART)
         case Set():
@@ -246,19 +245,26 @@ def _do(world: World, protocol: Protocol) -> Event:
 
 def _started(world: World, step: Start, left: tuple[Step, ...]) -> World:
     trials = world.trials + (step.choice is Choice.TRIAL)
-    standing = world.standing
-    if step.slot is not None and step.choice is not Choice.TRIAL:
-        standing = frozenset({step.slot})
-    return replace(
-        world, steps=left, running=step.slot, choice=step.choice, trials=trials, standing=standing
-    )
+    return replace(world, steps=left, running=step.slot, choice=step.choice, trials=trials)
+
+
+def _settled(world: World) -> World:
+    """With both copies the same and on the disk, one slot alone may boot as committed."""
+    first, second = world.copies
+    on_its_way = any(isinstance(step, Write) for step in world.steps)
+    if first == second and isinstance(first, State) and not on_its_way:
+        return replace(world, standing=frozenset({first.committed}))
+    return world
 
 
 def _called(
     world: World, wanted: dict[str, str], left: tuple[Step, ...], protocol: Protocol
 ) -> World:
     now = agreed(*world.seen) or restored(world.machine(""))
-    new = asked(now, world.machine(""), wanted)
+    try:
+        new = asked(now, world.machine(""), wanted)
+    except Refused:
+        return replace(world, steps=())
     standing = world.standing
     if new.committed != now.committed:
         standing |= {new.committed}
@@ -303,7 +309,9 @@ def _cuts(world: World) -> Iterator[Event]:
         for how, one in outcome:
             if how == "torn" and isinstance(one, Write):
                 after = _with_copy(after, one.copy, _torn(world.copies[one.copy - 1], one.state))
-        off = replace(after, cache=(), steps=(), running=None, choice=Choice.HALT)
+        lost = any(how != "kept" for how, _ in outcome)
+        trials = 0 if lost else world.trials
+        off = replace(after, cache=(), steps=(), running=None, choice=Choice.HALT, trials=trials)
         named = ", ".join(f"{how} {one}" for how, one in outcome)
         yield f"power cut ({named or 'nothing unwritten'})", off
 
@@ -347,7 +355,9 @@ def broken_by(before: World, after: World) -> Law | None:
         copies = (*before.copies, *before.seen)
         if any(isinstance(copy, State) and _names(copy, step.slot) for copy in copies):
             return Law.UNNAMED
-    if after.running is None and agreed(*after.copies) is None and not after.damaged:
+    both = all(isinstance(copy, State) for copy in before.copies)
+    cut = after.running is None and not after.steps and not after.cache
+    if both and cut and agreed(*after.copies) is None and not (after.damaged or after.reset):
         return Law.KEPT
     return None
 
@@ -361,12 +371,9 @@ def _broken_by_start(before: World, after: World, step: Start) -> Law | None:
         return Law.DECIDED
     if before.slots[step.slot - SLOT_A] is not Slot.WHOLE:
         return Law.WHOLE
-    if after.trials > 1:
+    if after.trials > 1 and not after.damaged:
         return Law.ONCE
     passed = step.choice in (Choice.COMMITTED, Choice.ROLLED_BACK)
     if passed and step.slot not in before.standing:
         return Law.PASSED
-    first, second = before.seen
-    if first != second and Bad.GARBAGE not in (first, second):
-        return Law.EQUAL
     return None

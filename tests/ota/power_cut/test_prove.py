@@ -82,12 +82,12 @@ class Recorder:
         self.found.append(None)
 
     def grub(self) -> None:
-        """Its writes by the function that it is compared with, each with its flush."""
+        """Its writes by the function that it is compared with; it cannot flush."""
         sectors = self.disk.take()
         seen = Disk(*map(decode, sectors), {SLOT_A: Content(), SLOT_B: Content()})
         boot(seen)
         for one in seen.writes:
-            self.found += [Wrote(self.disk.copies[one.copy - 1], encode(one.state)), None]
+            self.found.append(Wrote(self.disk.copies[one.copy - 1], encode(one.state)))
         self.disk.boot()
         left = tuple(decode(sector) for sector in self.disk.take())
         assert left == (seen.first, seen.second)
@@ -122,7 +122,7 @@ def test_update_can_be_cut_anywhere(recorded):
     print(table(verdicts))
     assert [one for one in verdicts if one.fault] == []
     assert {one.outcome.split(",")[0] for one in verdicts} >= {"committed a", "trial b"}
-    assert len(verdicts) > 25
+    assert len(verdicts) > 20
 
 
 @needs_grub
