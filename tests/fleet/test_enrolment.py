@@ -1,6 +1,7 @@
 """Enrolment with the real server on loopback: the way in, and everybody who should not get in."""
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -16,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
-from fleet.broker import free_port
 from fleet.clock import SystemClock
 from fleet.enrolment import (
     DAY_S,
@@ -74,11 +74,12 @@ def offline(tmp_path: Path) -> Fleet:
 
 @pytest.fixture
 def fleet(offline: Fleet) -> Iterator[Fleet]:
-    port = free_port(18443)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     site = EnrolmentSite(offline.enrolments, SystemClock())
     pair = offline.authority.issue_enrolment_server()
     server = enrolment_server(site, pair, "127.0.0.1", port)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
@@ -87,6 +88,7 @@ def fleet(offline: Fleet) -> Iterator[Fleet]:
     yield offline
     server.should_exit = True
     thread.join(10)
+    listener.close()
 
 
 @pytest.fixture

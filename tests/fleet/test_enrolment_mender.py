@@ -1,5 +1,6 @@
 """One approval, two servers: an enrolled robot is let in by the Mender server with its own key."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -13,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from typer.testing import CliRunner
 
 from conf.load import compose
-from fleet.broker import free_port
 from fleet.clock import SystemClock
 from fleet.enrolment import FILE, EnrolmentRefusedError, Enrolments, invitation
 from fleet.enrolment_api import EnrolmentSite, enrolment_server
@@ -78,10 +78,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
     authority = Authority(settings.pki)
     authority.ensure()
     write_settings(settings)
-    enrolments, port = Enrolments(root, authority), free_port(18543)
+    enrolments, listener = Enrolments(root, authority), socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     asked = EnrolmentSite(enrolments, SystemClock())
     server = enrolment_server(asked, authority.issue_enrolment_server(), "127.0.0.1", port)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
@@ -90,6 +91,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(settings, enrolments, f"https://127.0.0.1:{port}", served)
     server.should_exit = True
     thread.join(10)
+    listener.close()
 
 
 @pytest.fixture

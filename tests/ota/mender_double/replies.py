@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -98,4 +98,4 @@ def _links(request: Request, page: int, per_page: int, *, more: bool) -> list[st
 def _link(request: Request, page: int, per_page: int, relation: str) -> str:
     kept = [(k, v) for k, v in request.query_params.multi_items() if k not in ("page", "per_page")]
     query = urlencode([*kept, ("page", page), ("per_page", per_page)])
-    return f'<{request.url.path}?{query}>; rel="{relation}"'
+    return f'<{quote(request.url.path)}?{query}>; rel="{relation}"'
