@@ -18,13 +18,12 @@ from ota.boot_env.decision import Started
 from ota.boot_env.states import SECTOR_BYTES
 from ota.power_cut.emulated import GRUB_CFG, PATH, NoGrub, started
 
-# The two commands that this GRUB lacks, for it has no kernel to start: a function of the name is
-# called instead. A kernel that is missing or empty cannot be loaded.
+# The command that this GRUB lacks, for it has no kernel to start: a function of the name is called
+# instead, and says what would have been started. A kernel that is missing cannot be loaded.
 PRELUDE: Final = """\
 set wait_s=0
 set root=(hd0,gpt1)
-function linux { test -s "$1"; }
-function boot { echo "DECISION $choice slot=$slot"; halt; }
+function linux { if [ -s "$1" ]; then echo "DECISION $choice slot=$slot"; halt; else false; fi; }
 """
 LABEL_AT: Final = 1024 + 120  # in an ext4: the superblock's volume name
 LABEL_BYTES: Final = 16

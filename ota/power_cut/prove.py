@@ -2,12 +2,13 @@
 
     python -m ota.power_cut.prove DISK LOG FOLDER [--table FILE]
 
-DISK is a copy of the disk as it was when the recording began, and is written to. What has been
-judged is kept in FOLDER: started again, the run goes on where it was.
+DISK is the disk as it was when the recording began; a sparse copy in FOLDER is what is cut. What
+has been judged is kept there too: started again, the run goes on where it was.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
 from collections import Counter
@@ -27,6 +28,7 @@ from ota.power_cut.write_log import Window, Wrote, entries, windows
 ESP: Final = 1
 DATA: Final = 4
 SLOT_POINTS: Final = 200  # of the windows in which a slot is written, so many are judged
+CHUNK_BYTES: Final = 1 << 20
 SLOT_NAME: Final = {SLOT_A: "a", SLOT_B: "b"}
 
 
@@ -189,6 +191,9 @@ class Run:
 def prove(disk: Path, log: Path, folder: Path, say: Callable[[str], object]) -> list[Verdict]:
     """Judge every cut of the recording; goes on where an earlier run ended."""
     folder.mkdir(parents=True, exist_ok=True)
+    replayed_file = folder / "disk.img"  # anew each time: a run that was stopped left it half cut
+    with disk.open("rb") as source, replayed_file.open("wb") as out:
+        copy_sparse(source, out)
     progress = folder / "judged.jsonl"
     done: dict[str, Verdict] = {}
     if progress.exists():
@@ -201,11 +206,29 @@ def prove(disk: Path, log: Path, folder: Path, say: Callable[[str], object]) -> 
             out.write(json.dumps(verdict.__dict__) + "\n")
             out.flush()
 
-        with closing(Disk(disk)) as replayed:
+        with closing(Disk(replayed_file)) as replayed:
             points = _points(found, replayed)
-            run = Run(replayed, Judge(disk, folder), done, keep, say, points)
+            run = Run(replayed, Judge(replayed_file, folder), done, keep, say, points)
             run.go(found)
     return list(run.done.values())
+
+
+def copy_sparse(source: IO[bytes], out: IO[bytes]) -> None:
+    """Holes stay holes, and are not even read."""
+    end = os.fstat(source.fileno()).st_size
+    out.truncate(end)
+    at = 0
+    while at < end:
+        try:
+            at = os.lseek(source.fileno(), at, os.SEEK_DATA)
+        except OSError:  # nothing but a hole is left
+            return
+        stop = os.lseek(source.fileno(), at, os.SEEK_HOLE)
+        while at < stop:
+            chunk = os.pread(source.fileno(), min(CHUNK_BYTES, stop - at), at)
+            out.seek(at)
+            out.write(chunk)
+            at += len(chunk)
 
 
 def _points(found: list[Window], disk: Disk) -> frozenset[int]:
