@@ -20,8 +20,6 @@ BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
 ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or nothing
-# What the robot does not need to move gives way to what it does need while all of it starts.
-UNHURRIED = "Nice=10"
 NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
@@ -226,7 +224,6 @@ def _kernel_unit(place: Place) -> str:
     service = [
         "Type=oneshot",
         "RemainAfterExit=yes",
-        UNHURRIED,
         f"ExecStartPre=+{place.keep_irqs}",
         f"ExecStart={place.python} -m rt_kernel.verify {files}",
         f"WorkingDirectory={place.root}",
@@ -294,7 +291,6 @@ def _enrol_unit(place: Place) -> str:
     command = f"{place.python} -m runtime.enrol --data-dir {place.data}"
     service = [
         "Type=exec",
-        UNHURRIED,
         f"TimeoutStartSec={SLOWED_START_S}s",
         f"ExecStart={command}",
         f"WorkingDirectory={place.root}",
