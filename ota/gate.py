@@ -50,9 +50,6 @@ SWITCH_GRACE_S: Final = 5.0
 EXIT_REFUSED: Final = 3
 REASONS_MAX: Final = 600
 FAILURE: Final = "last-failure.json"
-TOOL: Final = Path(__file__).resolve().parent / "boot_env/tool.py"
-# Starts that nobody confirms make the loader hash the slot before it starts it again.
-CONFIRM: Final = (sys.executable, "-I", str(TOOL), "confirmed")
 COMMIT: Final = ("systemctl", "--no-block", "start", "bedplate-commit.service")
 
 Pause = Callable[[float], None]
@@ -167,7 +164,6 @@ def follow(
         if on_trial:
             leave(machine, decision, pause, beat)
         return
-    machine.run(CONFIRM)
     if on_trial and installed_from_file(machine):
         log.info("installed from a file and well: committing")
         machine.run(COMMIT)

@@ -23,7 +23,8 @@ from conf.schema import Config
 from fleet.prepare import Prepared
 from runtime.paths import Paths, robot_paths
 from runtime.processes import PROCESSES, ProcessSpec, slow_motion_of
-from runtime.units import Place, render_supervisor
+from runtime.supervisor import render_supervisor
+from runtime.units import Place
 from sim.launch import (
     Child,
     LaunchError,

@@ -12,11 +12,11 @@ import pytest
 from conf.load import compose, options_of
 from runtime.processes import PROCESSES, find_process
 from runtime.shm import DTYPES
+from runtime.supervisor import render_supervisor
 from runtime.units import (
     Place,
     command_line,
     image_path,
-    render_supervisor,
     render_unit,
     render_units,
     robot_place,

@@ -28,6 +28,9 @@ LEFT_OUT = (
     "/usr/share/locale/*",
     "/usr/share/man/*",
     "/usr/share/bug/*",
+    # Of the update client: types of updates that no gate knows, and an identity that is not ours.
+    "/usr/share/mender/identity/*",
+    "/usr/share/mender/modules/*",
 )
 
 

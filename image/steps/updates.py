@@ -8,6 +8,7 @@ from image.plan import TREE
 from image.refusal import refused
 from ota.mender_conf import FILES as SETTINGS
 from ota.mender_conf import KEY
+from ota.payloads import provides_bytes
 from ota.units import ENABLED, STUCK, ota_units
 from runtime.units import robot_place
 
@@ -15,8 +16,11 @@ FILES = TREE / "ota" / "mender_files"
 MODULES = "usr/share/mender/modules/v3"
 UNITS = "usr/lib/systemd/system"
 WANTS = "etc/systemd/system"
-TOOL = "/opt/bedplate/ota/boot_env/tool.py"
-# By the names that the client looks for. Isolated: nobody's environment or folder has a say.
+IMAGE_FILES = TREE / "image" / "files"
+TOOL = "/usr/bin/bedplate-boot-env"
+# At each start: what GRUB could not flush reaches the disk; and that this start came up is noted.
+STARTS = ("bedplate-boot-env.service", "bedplate-confirmed.service")
+# By the names that the client looks for.
 TOOLS = {"grub-mender-grubenv-print": "print", "grub-mender-grubenv-set": "set"}
 KEY_BYTES_MAX = 16_384
 
@@ -29,10 +33,13 @@ def entries(config: Config, key: bytes | None, there: frozenset[str] = frozenset
         *(Entry.copy(f"{MODULES}/{one.name}", one, 0o755) for one in _files("modules")),
         *(Entry.copy(f"usr/share/mender/{one}", FILES / one, 0o755) for one in _asked()),
         Entry.copy(STUCK.lstrip("/"), FILES / "gate-deadline", 0o755),
+        Entry.copy("usr/bin/bedplate-boot-env", IMAGE_FILES / "bedplate-boot-env", 0o755),
+        *(Entry.copy(f"{UNITS}/{name}", IMAGE_FILES / name) for name in STARTS),
+        Entry.file("usr/lib/bedplate/provides.json", provides_bytes(config)),
         *(Entry.file(f"usr/bin/{name}", launcher(word), 0o755) for name, word in TOOLS.items()),
         *(Entry.file(f"{UNITS}/{name}", text) for name, text in ota_units(config, place).items()),
         *(Entry.link(f"etc/mender/{name}", f"/run/bedplate/{name}") for name in linked()),
-        *(Entry.link(_wanted_by(unit), f"/{UNITS}/{unit}") for unit in ENABLED),
+        *(Entry.link(_wanted_by(unit), f"/{UNITS}/{unit}") for unit in (*ENABLED, *STARTS)),
     ]
     if key is not None:
         found.append(Entry.file(KEY.lstrip("/"), key))
@@ -41,7 +48,7 @@ def entries(config: Config, key: bytes | None, there: frozenset[str] = frozenset
 
 def launcher(word: str) -> str:
     # Client 3.4 splits no words: a tool of its own for each.
-    return f'#!/bin/sh\nexec /usr/bin/python3 -I {TOOL} {word} "$@"\n'
+    return f'#!/bin/sh\nexec {TOOL} {word} "$@"\n'
 
 
 def linked() -> tuple[str, ...]:
@@ -84,4 +91,6 @@ def _asked() -> list[str]:
 
 def _wanted_by(unit: str) -> str:
     target = "timers" if unit.endswith(".timer") else "multi-user"
+    if unit == "bedplate-confirmed.service":
+        target = "bedplate"
     return f"{WANTS}/{target}.target.wants/{unit}"
