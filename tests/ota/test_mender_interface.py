@@ -1,7 +1,8 @@
 """The double against the description that the server's makers publish, question by question.
 
 Where what was seen of a real server contradicts that text, what was seen holds: each such place is
-a row of DEVIATIONS with its number.
+a row of DEVIATIONS with its number. The description is not part of this project: without
+MENDER_OPENAPI=…/openapi.yaml there is nothing to compare with.
 """
 
 import itertools
@@ -65,7 +66,9 @@ DEVIATIONS = (
         None, ".* /api/management/.*", 401, STATUS, "one gateway asks for the token everywhere"
     ),
 )
-schema = schemathesis.openapi.from_dict(interface.load())
+if "MENDER_OPENAPI" not in os.environ:
+    pytest.skip("MENDER_OPENAPI names no openapi.yaml of the server", allow_module_level=True)
+schema = schemathesis.openapi.from_dict(interface.load(Path(os.environ["MENDER_OPENAPI"])))
 
 
 @dataclass
@@ -151,14 +154,6 @@ def token_for(case: schemathesis.Case, bench: Bench) -> str:
 
 def test_every_deviation_is_one_that_was_seen():
     assert {d.number for d in DEVIATIONS} <= {*range(1, 36), None}
-
-
-@pytest.mark.skipif(
-    "MENDER_OPENAPI" not in os.environ, reason="MENDER_OPENAPI names no openapi.yaml"
-)
-def test_the_interface_is_what_the_makers_publish():
-    whole = interface.load(Path(os.environ["MENDER_OPENAPI"]))
-    assert interface.load() == interface.reduce(whole)
 
 
 def test_a_wrong_answer_is_found(bench: Bench):

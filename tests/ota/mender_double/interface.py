@@ -1,22 +1,15 @@
 """The interface of the server as facts: paths, parameters, types, answers; none of its text.
 
-`interface.yaml` holds what the double implements of the description that the server's makers
-publish. `python -m tests.ota.mender_double.interface openapi.yaml` takes it from there anew.
+They are taken from the OpenAPI description that the server's makers publish (mendersoftware/
+mender-server, backend/docs/api/dist/openapi.yaml), whose place MENDER_OPENAPI names: it is
+theirs, and no copy of it is kept here.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-FILE = Path(__file__).with_name("interface.yaml")
-NOTICE = """\
-# Taken by interface.py from the OpenAPI description of the Mender server, which is
-# Copyright Northern.tech AS, Apache License 2.0:
-# mendersoftware/mender-server, backend/docs/api/dist/openapi.yaml, commit f954ef50 (2026-08-22).
-# Changed: only the paths that the double has, without descriptions, examples and names.
-"""
 PROSE = {
     "description", "summary", "example", "examples", "tags", "operationId", "title", "deprecated",
     "x-deprecated-description", "x-go-name",
@@ -115,14 +108,6 @@ def _references(node: Any) -> set[str]:
     return mine.union(*(_references(value) for value in node.values()))
 
 
-def load(path: Path = FILE) -> dict[str, Any]:
-    return yaml.load(path.read_text(), yaml.CSafeLoader)
-
-
-def main() -> None:
-    text = yaml.safe_dump(reduce(load(Path(sys.argv[1]))), sort_keys=False, width=100)
-    FILE.write_text(NOTICE + text)
-
-
-if __name__ == "__main__":
-    main()
+def load(path: Path) -> dict[str, Any]:
+    """Of the whole description what the double has."""
+    return reduce(yaml.load(path.read_text(), yaml.CSafeLoader))
