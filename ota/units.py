@@ -14,7 +14,8 @@ from typing import Final
 from conf.schema import Config
 from ota.gate import GRACE_S
 from ota.mender_conf import INVITATION, KEY, MANAGED, UPDATE_KEY
-from runtime.units import USER, Place
+from runtime.sandbox import EVERYWHERE
+from runtime.units import NOT_OF_ROOT, USER, Place
 
 BOOT: Final = "bedplate-boot.service"
 DEADLINE_SLACK_S: Final = 60
@@ -47,6 +48,16 @@ ENABLED: Final = (
 """Wanted by multi-user.target; the others are started by these."""
 
 
+# Root by name, for systemd's socket, the client's books and the boot environment's sectors, and
+# little else. Devices stay open: the sectors lie on one whose name is the board's.
+CLOSED: Final = (
+    *(line for line in EVERYWHERE if not line.startswith((*NOT_OF_ROOT, "ProtectClock="))),
+    "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
+    "SystemCallFilter=@system-service",
+    "RestrictRealtime=yes",
+)
+
+
 def _text(**sections: list[str]) -> str:
     return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
 
@@ -72,10 +83,11 @@ def _conf(place: Place) -> str:
             "RemainAfterExit=yes",
             _module(place, "ota.mender_conf", f"--run-dir {place.run}"),
             f"WorkingDirectory={place.root}",
-            "ProtectSystem=strict",
+            *CLOSED,
             f"ReadWritePaths={place.run}",
             "PrivateNetwork=yes",
-            "NoNewPrivileges=yes",
+            "PrivateDevices=yes",
+            "RestrictAddressFamilies=AF_UNIX",
         ],
         Install=["WantedBy=multi-user.target"],
     )
@@ -95,6 +107,10 @@ def _provides(place: Place) -> str:
             _module(place, "ota.provides", f"--data-dir {place.data}"),
             f"WorkingDirectory={place.root}",
             "TimeoutStartSec=900s",
+            *CLOSED,
+            f"ReadWritePaths={place.run} {place.data} /var/lib/mender",
+            "PrivateNetwork=yes",
+            "RestrictAddressFamilies=AF_UNIX",
         ],
         Install=["WantedBy=multi-user.target"],
     )
@@ -111,9 +127,9 @@ def _gate_service(place: Place) -> list[str]:
         f"WatchdogSec={GATE_WATCHDOG_S}s",
         "UMask=0022",
         "MemoryMax=256M",
-        "ProtectSystem=strict",
-        "ProtectHome=yes",
+        *CLOSED,
         f"ReadWritePaths={place.run} {place.data}",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
     ]
 
 

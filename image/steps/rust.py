@@ -66,12 +66,15 @@ CONTROLD_TESTS = Crate(
 
 
 def sources(tree: Path, crate: Crate) -> list[Path]:
-    """What the compiler may read: build trees and tests' data are none of it."""
+    """What the compiler may read: build trees are none of it, tests' data only of tests."""
     found: list[Path] = []
+    tested = crate.command[0] == "test"
+    left_out = {"target"} if tested else {"target", "tests"}
+    suffixes = (*SUFFIXES, ".control") if tested else SUFFIXES
     for folder in crate.folders:
         for path in sorted((tree / folder).rglob("*")):
             parts = path.relative_to(tree / folder).parts
-            if path.suffix in SUFFIXES and not {"target", "tests"} & set(parts) and path.is_file():
+            if path.suffix in suffixes and not left_out & set(parts) and path.is_file():
                 found.append(path)
     return found
 
