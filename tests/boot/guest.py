@@ -18,6 +18,7 @@ SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no",
     "-o", "UserKnownHostsFile=/dev/null",
 )  # fmt: skip
+NO_ANSWER = 255  # what ssh itself ends with when the other side is gone
 
 
 def free_port() -> int:
@@ -65,13 +66,13 @@ class Robot:
     ) -> subprocess.CompletedProcess[str]:
         words = ["ssh", *SSH_OPTIONS, "-p", str(self.guest.ssh_port)]
         words += ["-i", str(self.key)] if key else ["-o", "PubkeyAuthentication=no"]
-        return subprocess.run(
-            [*words, f"{user}@127.0.0.1", command],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        words = [*words, f"{user}@127.0.0.1", command]
+        try:
+            return subprocess.run(
+                words, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(words, NO_ANSWER, "", f"silent for {timeout_s} s")
 
     def kernel_started_s(self) -> float:
         """Seconds from power-on until the kernel's clock began."""
@@ -93,11 +94,8 @@ class Robot:
 
     def wait_for_ssh(self, timeout_s: float) -> None:
         while time.monotonic() - self.started_s < timeout_s:
-            try:
-                if self.try_ssh("true", timeout_s=60).returncode == 0:
-                    return
-            except subprocess.TimeoutExpired:
-                continue
+            if self.try_ssh("true", timeout_s=60).returncode == 0:
+                return
             time.sleep(1)
         raise AssertionError(f"no SSH in {timeout_s} s:\n{self.console()[-4000:]}")
 
