@@ -60,6 +60,10 @@ class FleetSide:
         self.ask("enrol", "invite", robot, "--site", "osaka", "--out", str(out), *addresses)
         return read_invitation(out, robot)
 
+    def has_asked(self, robot: str) -> bool:
+        rows = self.try_ask("enrol", "list").stdout.splitlines()
+        return any(row.split()[:3:2] == [robot, "asked"] for row in rows)
+
     def ask(self, *words: str) -> str:
         done = self.try_ask(*words)
         assert done.returncode == 0, done.stdout + done.stderr

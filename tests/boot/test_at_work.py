@@ -44,9 +44,7 @@ def rearm(robot: Robot) -> str:
 
 
 def test_robot_asks_and_an_operator_approves(robot: Robot, fleet_side: FleetSide):
-    wait_until(
-        "the robot asks", lambda: "asked" in fleet_side.try_ask("enrol", "list").stdout, robot
-    )
+    wait_until("the robot asks", lambda: fleet_side.has_asked(NAME), robot)
     assert "certified" in fleet_side.ask("enrol", "approve", NAME)
     there = "sudo test -s /data/bedplate/pki/robot.crt"
     wait_until("its certificate is there", lambda: robot.try_ssh(there).returncode == 0, robot)

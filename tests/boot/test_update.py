@@ -4,17 +4,19 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.boot.conftest import BOOT_S, Keys, built
+from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot, new_robot
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(5400)]
 ROOT = Path(__file__).resolve().parents[2]
 JUDGED_S = 2400
+NAME = "qemu-02"
 
 
 def bedplate(*words: str) -> str:
@@ -44,13 +46,19 @@ def artifact(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def updated(products: Path, tmp_path_factory: pytest.TempPathFactory) -> Robot:
-    """A robot without a fleet, as a workshop has it."""
-    one = new_robot(tmp_path_factory.mktemp("updated") / "robot", products, arm="panda")
+def updated(
+    products: Path, fleet_side: FleetSide, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Robot]:
+    """A robot that its fleet has let in: the gate asks whether the fleet can be reached."""
+    folder = tmp_path_factory.mktemp("updated") / "robot"
+    one = new_robot(folder, products, fleet_side.invite(NAME), arm="panda")
     one.boot()
     one.wait_for("login:", BOOT_S)
     one.wait_for_ssh(BOOT_S)
-    return one
+    wait_until("it asks to be let in", lambda: fleet_side.has_asked(NAME), one)
+    fleet_side.ask("enrol", "approve", NAME)
+    yield one
+    one.cut_power()
 
 
 def environment(robot: Robot) -> dict[str, str]:
@@ -69,7 +77,7 @@ def wait_until(what: str, holds: Callable[[], bool], robot: Robot) -> None:
         try:
             if holds():
                 return
-        except (AssertionError, subprocess.TimeoutExpired, ValueError):
+        except (AssertionError, ValueError):
             pass  # it is restarting
         time.sleep(10)
     raise AssertionError(f"not within {JUDGED_S} s: {what}\n{robot.console()[-3000:]}")
@@ -129,4 +137,3 @@ def test_after_a_power_cut_it_is_still_the_new_slot(updated: Robot):
     updated.boot()
     updated.wait_for_ssh(BOOT_S)
     assert slot(updated) == "b"
-    updated.cut_power()
