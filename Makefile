@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image accept-icount test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -86,6 +86,13 @@ lock-image: setup-image ## lock what the archive has now; prints what changed
 
 test-image: setup-test setup-image ## build and boot an image: at work, CAN, watchdog, deadlines, an update, twice the same
 	$(BIN)/python -m pytest -q -rs -m image -p no:randomly --durations=0 --durations-min=5
+
+# What a newly built and booted image is asked in any case: the rest of `make test-image` takes the better part of an hour.
+test-image-sample: setup-test setup-image ## build an image, boot it, and see what the running one is
+	$(BIN)/python -m pytest -q -rs -m image -p no:randomly --durations=0 --durations-min=5 tests/boot/test_image.py \
+	  --deselect tests/boot/test_image.py::test_second_build_elsewhere_is_the_same || { \
+	  echo "== once more: what failed"; \
+	  $(BIN)/python -m pytest -q -rs -m image -p no:randomly --last-failed --last-failed-no-failures=none tests/boot/test_image.py; }
 
 accept-icount: setup-test setup-image ## the profile's million cycles in virtual time, quiet, and 100,000 under load
 	ACCEPT_CYCLES=0 $(BIN)/python -m pytest -q -rs -s -m image -p no:randomly tests/boot/test_acceptance.py
