@@ -98,7 +98,8 @@ def _provides(place: Place) -> str:
         Unit=[
             "Description=Bedplate: what this slot provides, told to the update client",
             "Requires=bedplate-mender-conf.service",
-            "After=bedplate-mender-conf.service",
+            # Nothing of the robot waits for it, and a small board starts everything at once.
+            "After=bedplate-mender-conf.service bedplate.target",
             "Before=mender-client.service",
         ],
         Service=[
@@ -139,7 +140,9 @@ def _gate(place: Place) -> str:
         Unit=[
             "Description=Bedplate commit gate: whether the slot of this boot may stay",
             f"Requires={BOOT}",
-            f"After={BOOT}",
+            # What it looks at is there then; its deadline counts from the start of the kernel, and
+            # has a timer of its own for a robot that does not get this far.
+            f"After={BOOT} bedplate.target",
             "StartLimitIntervalSec=0",
         ],
         Service=[*_gate_service(place), "Restart=on-failure", "RestartSec=5s"],

@@ -13,6 +13,7 @@ from fleet.pki import Authority
 from fleet.prepare import LocalRobot, make_settings
 from fleet.settings import FleetSettings, write_settings
 from image.enrolment import Invitation, read_invitation
+from tests.boot.guest import GENTLY
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "10.0.2.2"  # this machine, as a guest sees it
@@ -71,7 +72,7 @@ class FleetSide:
 
     def try_ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self._words(*words), cwd=ROOT, capture_output=True, text=True, check=False
+            [*GENTLY, *self._words(*words)], cwd=ROOT, capture_output=True, text=True, check=False
         )
 
     def events(self, robot: str, name: str) -> list[dict[str, Any]]:
@@ -87,7 +88,7 @@ class FleetSide:
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes.append(
                 subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *words],
+                    ["setpriv", "--pdeathsig", "KILL", *GENTLY, *words],
                     cwd=ROOT,
                     stdout=log,
                     stderr=subprocess.STDOUT,

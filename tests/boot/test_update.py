@@ -4,19 +4,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import BOOT_S, Keys, built
+from tests.boot.conftest import BOOT_S, NAME, Keys, built
 from tests.boot.fleet_side import FleetSide
-from tests.boot.guest import Robot, new_robot
+from tests.boot.guest import Robot
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(5400)]
 ROOT = Path(__file__).resolve().parents[2]
 JUDGED_S = 2400
-NAME = "qemu-02"
 
 
 def bedplate(*words: str) -> str:
@@ -46,19 +45,14 @@ def artifact(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def updated(
-    products: Path, fleet_side: FleetSide, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Robot]:
-    """A robot that its fleet has let in: the gate asks whether the fleet can be reached."""
-    folder = tmp_path_factory.mktemp("updated") / "robot"
-    one = new_robot(folder, products, fleet_side.invite(NAME), arm="panda")
-    one.boot()
-    one.wait_for("login:", BOOT_S)
-    one.wait_for_ssh(BOOT_S)
-    wait_until("it asks to be let in", lambda: fleet_side.has_asked(NAME), one)
-    fleet_side.ask("enrol", "approve", NAME)
-    yield one
-    one.cut_power()
+def updated(robot: Robot, fleet_side: FleetSide) -> Robot:
+    """The robot that its fleet has let in: the gate asks whether the fleet can be reached."""
+    enrolled = "sudo test -s /data/bedplate/pki/robot.crt"
+    if robot.try_ssh(enrolled).returncode != 0:
+        wait_until("it asks to be let in", lambda: fleet_side.has_asked(NAME), robot)
+        fleet_side.ask("enrol", "approve", NAME)
+        wait_until("it is let in", lambda: robot.try_ssh(enrolled).returncode == 0, robot)
+    return robot
 
 
 def environment(robot: Robot) -> dict[str, str]:
