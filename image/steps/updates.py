@@ -20,6 +20,9 @@ IMAGE_FILES = TREE / "image" / "files"
 TOOL = "/usr/bin/bedplate-boot-env"
 # At each start: what GRUB could not flush reaches the disk; and that this start came up is noted.
 STARTS = ("bedplate-boot-env.service", "bedplate-confirmed.service")
+SCRIPTS = "etc/mender/scripts"
+# No slot is written while a copy of the environment still says that it may boot.
+READY = f"#!/bin/sh\nexec {TOOL} ready\n"
 # By the names that the client looks for.
 TOOLS = {"grub-mender-grubenv-print": "print", "grub-mender-grubenv-set": "set"}
 KEY_BYTES_MAX = 16_384
@@ -39,6 +42,8 @@ def entries(config: Config, key: bytes | None, there: frozenset[str] = frozenset
         *(Entry.file(f"usr/bin/{name}", launcher(word), 0o755) for name, word in TOOLS.items()),
         *(Entry.file(f"{UNITS}/{name}", text) for name, text in ota_units(config, place).items()),
         *(Entry.link(f"etc/mender/{name}", f"/run/bedplate/{name}") for name in linked()),
+        Entry.file(f"{SCRIPTS}/version", "3\n"),
+        Entry.file(f"{SCRIPTS}/Download_Enter_00_bedplate-ready", READY, 0o755),
         *(Entry.link(_wanted_by(unit), f"/{UNITS}/{unit}") for unit in (*ENABLED, *STARTS)),
     ]
     if key is not None:

@@ -44,3 +44,12 @@ def test_links_of_the_client_lead_to_what_a_boot_writes():
     rows = {entry.path: entry for entry in entries(compose(hardware="qemu_arm64").config, None)}
     assert rows["etc/mender/mender.conf"].target == "/run/bedplate/mender.conf"
     assert rows["etc/mender/artifact_info"].target == "/run/bedplate/artifact_info"
+
+
+def test_client_asks_whether_a_slot_may_be_written_before_it_downloads_one():
+    """Its scripts run only beside a version that it knows: 2 or 3."""
+    rows = {entry.path: entry for entry in entries(compose(hardware="qemu_arm64").config, None)}
+    script = rows["etc/mender/scripts/Download_Enter_00_bedplate-ready"]
+    assert script.mode == 0o755
+    assert script.data == b"#!/bin/sh\nexec /usr/bin/bedplate-boot-env ready\n"
+    assert rows["etc/mender/scripts/version"].data == b"3\n"
