@@ -90,6 +90,7 @@ def test_unsigned_one_is_refused_before_a_byte_is_written(updated: Robot, artifa
     updated.ssh(damaged, timeout_s=600)
     done = updated.try_ssh("sudo bedplate ota install --no-reboot damaged.mender", timeout_s=900)
     assert done.returncode != 0
+    assert "sign" in done.stdout + done.stderr
     assert updated.ssh(BEGINNING, timeout_s=900) == before
     assert environment(updated)["upgrade_available"] == "0"
     updated.ssh("rm damaged.mender")

@@ -1,6 +1,9 @@
 """The robot's own layer: accounts, units, settings, profile."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,8 @@ from image.steps.accounts import OPERATOR, account_entries, robot_accounts
 from image.steps.code import wanted
 from runtime.processes import PROCESSES
 from runtime.units import user_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 BASE = {
     "passwd": "root:x:0:0:root:/root:/bin/bash\nsshd:x:990:65534::/run/sshd:/usr/sbin/nologin\n",
@@ -124,3 +129,16 @@ def test_sshd_takes_keys_only_and_its_own_key_is_on_data():
     settings = (robot.FILES / "sshd.conf").read_text()
     for line in ("PasswordAuthentication no", "PermitRootLogin no", "HostKey /data/"):
         assert line in settings
+
+
+def test_front_door_opens_from_any_folder_and_means_files_of_that_one(tmp_path):
+    text = (ROOT / "image/files/bedplate").read_text()
+    text = text.replace("/opt/bedplate/venv/bin/python", sys.executable)
+    (tmp_path / "bedplate").write_text(text.replace("/opt/bedplate", str(ROOT)))
+    words = ["sh", str(tmp_path / "bedplate"), "ota", "show", "nothing-here.mender"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "nothing-here.mender" in done.stdout + done.stderr
+    (tmp_path / "nothing-here.mender").write_bytes(b"no artifact")
+    found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.stdout + found.stderr != done.stdout + done.stderr
