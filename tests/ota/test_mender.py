@@ -32,24 +32,11 @@ from ota.mender import (
     WishError,
 )
 from ota.mender.session import end_of
-from tests.ota.mender_api.rig import UNKNOWN, Console, connect, pem_of, unique
+from tests.ota.mender_api.rig import UNKNOWN, Console, pem_of, unique
 from tests.ota.mender_double.artifact_file import make_artifact
-from tests.ota.mender_double.serve import Served, serve
+from tests.ota.mender_double.serve import Served
 
 S = DeviceStatus
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("mender")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def console(served: Served) -> Iterator[Console]:
-    made = connect(served.url, served.trust(), served.user, served.password)
-    yield made
-    made.http.close()
 
 
 @pytest.fixture

@@ -1,31 +1,17 @@
 """The real mender-client 3.4 against the double: what it makes of the server's answers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ota.mender_api.rig import Console, Device, connect, unique
+from tests.ota.mender_api.rig import Console, Device, unique
 from tests.ota.mender_client import Client, eventually, make_client, why_not
-from tests.ota.mender_double.serve import Served, serve
+from tests.ota.mender_double.serve import Served
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can"),
     pytest.mark.xdist_group("mender-client"),
 ]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("mender")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def console(served: Served) -> Iterator[Console]:
-    made = connect(served.url, served.trust(), served.user, served.password)
-    yield made
-    made.http.close()
 
 
 @pytest.fixture
