@@ -138,11 +138,13 @@ install_rust() {
   fi
 }
 
+# The interpreter itself, not a launcher in front of it: uv takes the two for different Pythons, and would make
+# the environment anew at every call.
 find_python() {
   local candidate
   for candidate in python3 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null &&
-      "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then command -v "$candidate"; return; fi
+      "$candidate" -c 'import sys; sys.exit(1) if sys.version_info < (3, 11) else print(sys.executable)'; then return; fi
   done
   refuse "Python 3.11 or later is needed" "install it (Debian 12 and 13 have it as python3) and start again"
 }
