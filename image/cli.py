@@ -361,15 +361,25 @@ def verify_command(
     hardware: Hardware = "qemu_arm64",
     facility: Facility = "osaka",
     out: Out = None,
+    overrides: Override = None,
+    without_vendor: WithoutVendor = False,
+    update_key: UpdateKey = None,
     cold: Annotated[bool, typer.Option("--cold", help="With an empty cache, kernel too.")] = False,
 ) -> None:
-    """Build again elsewhere (path, host, user, time zone, umask) and compare bit for bit."""
+    """Build again elsewhere (path, host, user, time zone, umask) and compare bit for bit.
+
+    With the settings and the key that the first was built with.
+    """
     first = folder_of(hardware, facility, out)
     read_manifest(first)
     cache = default_cache()
     with tempfile.TemporaryDirectory(prefix="bedplate-verify-") as name:
         work = Path(name)
         arguments = ["--hardware", hardware, "--facility", facility]
+        arguments += [word for one in overrides or () for word in ("--set", one)]
+        arguments += ["--without-vendor"] if without_vendor else []
+        if (key := update_key or _usual_key()) is not None:
+            arguments += ["--update-key", str(key.absolute())]
         second = build_again(TREE, work, work / "cache" / "image" if cold else cache, arguments)
         found = compare(first, second)
     if found:

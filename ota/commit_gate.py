@@ -36,6 +36,7 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
+GRACE_S: Final = 120.0  # for the client to roll back by itself, and to tell its server why
 RANK: Final[Mapping[Verdict, int]] = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 

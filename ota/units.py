@@ -12,7 +12,7 @@ bedplate-commit       tells the client to commit what came from a file
 from typing import Final
 
 from conf.schema import Config
-from ota.gate import GRACE_S
+from ota.commit_gate import GRACE_S
 from ota.mender_conf import INVITATION, KEY, MANAGED, UPDATE_KEY
 from runtime.sandbox import EVERYWHERE
 from runtime.units import NOT_OF_ROOT, USER, Place

@@ -205,7 +205,7 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
         "Description=Bedplate boot: the profile handed out, the machine compared with it",
         "DefaultDependencies=no",
         "Requires=local-fs.target",
-        "After=local-fs.target systemd-tmpfiles-setup.service bedplate-grow.service",
+        "After=local-fs.target systemd-tmpfiles-setup.service",
         "Before=bedplate.target",
         "Conflicts=shutdown.target",
     ]

@@ -50,7 +50,7 @@ FOLDERS: Mapping[str, int] = {
 }
 WAIT_ONLINE = "systemd-networkd-wait-online.service"
 ENABLED: Mapping[str, str] = {
-    f"{WANTS}/local-fs.target.wants/bedplate-grow.service": "bedplate-grow.service",
+    f"{WANTS}/multi-user.target.wants/bedplate-grow.service": "bedplate-grow.service",
     f"{WANTS}/multi-user.target.wants/bedplate.target": "bedplate.target",
     f"{WANTS}/multi-user.target.wants/systemd-networkd.service": "systemd-networkd.service",
     f"{WANTS}/network-online.target.wants/{WAIT_ONLINE}": WAIT_ONLINE,

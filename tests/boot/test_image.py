@@ -129,10 +129,10 @@ def test_one_flipped_block_of_the_root_is_noticed(products, tmp_path):
         one.cut_power()
 
 
-def test_second_build_elsewhere_is_the_same(products):
+def test_second_build_elsewhere_is_the_same(products, keys):
     words = [sys.executable, "-m", "bedplate", "image", "verify", "--hardware", "qemu_arm64"]
     done = subprocess.run(
-        [*words, "--facility", "osaka", "--out", str(products)],
+        [*words, "--facility", "osaka", "--out", str(products), "--update-key", str(keys.check)],
         cwd=ROOT,
         capture_output=True,
         text=True,
