@@ -29,6 +29,9 @@ Key = Annotated[Path, typer.Option("--key", help="Private key to sign with.")]
 Out = Annotated[Path | None, typer.Option("--out", help="File to write.")]
 Hardware = Annotated[str | None, typer.Option(help="Board: a file of conf/hardware.")]
 Facility = Annotated[str | None, typer.Option(help="Site: a file of conf/facility.")]
+Override = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="path.to.setting=value; may be repeated.")
+]
 Name = Annotated[str, typer.Option("--name", help="Name of the Artifact; no two are called alike.")]
 
 
@@ -71,13 +74,19 @@ def make_profile(
     hardware: Hardware = None,
     facility: Facility = None,
     scenario: Annotated[str | None, typer.Option(help="A file of conf/scenario.")] = None,
+    overrides: Override = None,
     out: Out = None,
 ) -> None:
     """A configuration, composed from YAML here and checked again on the robot."""
     from conf.load import compose
 
     with telling():
-        config = compose(hardware=hardware, facility=facility, scenario=scenario).config
+        config = compose(
+            hardware=hardware,
+            facility=facility,
+            scenario=scenario,
+            overrides=tuple(overrides or ()),
+        ).config
         _write(profile(config, name), key, out)
 
 

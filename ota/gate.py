@@ -23,7 +23,7 @@ import sdnotify
 
 from conf.profile import ProfileError, read_profile
 from ota import migrations, switch
-from ota.commit_gate import Decision, Item, Reading, Verdict, decide
+from ota.commit_gate import GRACE_S, Decision, Item, Reading, Verdict, decide
 from ota.gate_readings import (
     Looker,
     Machine,
@@ -33,6 +33,7 @@ from ota.gate_readings import (
     machine_of,
     read_environment,
 )
+from ota.install import forget_mark
 from ota.looking import read_table
 from records import Certainty
 from runtime.active import ActiveError, Trial, read_trial
@@ -45,8 +46,9 @@ log = logging.getLogger(__name__)
 VERSION: Final = 1
 LOOK_S: Final = 1.0
 POLL_S: Final = 5.0  # at the boot environment: each time a process of its own
-GRACE_S: Final = 120.0  # for the client to roll back by itself, and to tell its server why
+FILE_GRACE_S: Final = 5.0  # nobody asked the client: only for the event to get on its way
 SWITCH_GRACE_S: Final = 5.0
+COMMIT_S: Final = 900.0  # as its unit has it
 EXIT_REFUSED: Final = 3
 REASONS_MAX: Final = 600
 FAILURE: Final = "last-failure.json"
@@ -146,6 +148,8 @@ def judge_boot(machine: Machine, pause: Pause, beat: Callable[[], None]) -> Deci
     gate = machine.config.ota.gate
     watched = Watched(0.0, gate.timeout_s, machine.paths.gate)
     settle_switch(machine)
+    if read_environment(machine).on_trial is False:
+        forget_mark(machine.paths.ota, boot_id(machine))  # of a trial that is over
     looker = Looker(machine, gate.observe_s)
     decision = watch(machine, looker, watched, pause, beat)
     follow(machine, looker, decision, pause, beat)
@@ -176,7 +180,8 @@ def follow(
 def leave(machine: Machine, decision: Decision, pause: Pause, beat: Callable[[], None]) -> None:
     """The client rolls back by itself where somebody asked it to commit; else a restart does."""
     log.error("this slot is not kept: %s", "; ".join(decision.reasons))
-    until_s = machine.monotonic_s() + GRACE_S
+    grace_s = FILE_GRACE_S if installed_from_file(machine) else GRACE_S
+    until_s = machine.monotonic_s() + grace_s
     while machine.monotonic_s() < until_s:
         if read_environment(machine).on_trial is False:
             return
@@ -189,7 +194,7 @@ def settle(machine: Machine, looker: Looker, *, was_on_trial: bool) -> None:
     """After the commit, and on every boot after it: what must not be done before it."""
     ota = machine.paths.ota
     ota.mkdir(mode=0o755, exist_ok=True)
-    (ota / "install.json").unlink(missing_ok=True)
+    forget_mark(ota, boot_id(machine))
     if was_on_trial or read_table(ota / "latency.json") is None:
         keep_latency(machine, looker)
     migrations.migrate(machine.paths.data, log.info)
@@ -246,18 +251,29 @@ def judge_switch(
     watched = Watched(trial.started_s, timeout_s, machine.paths.switch_gate, trial.token)
     looker = SwitchLooker(machine, gate.switch_observe_s)
     decision = watch(machine, looker, watched, pause, beat)
-    if decision.verdict is Verdict.PASS:
-        if installed_from_file(machine):
-            machine.run(COMMIT)
+    from_file = installed_from_file(machine)
+    if decision.verdict is Verdict.PASS and not from_file:
         return decision
-    until_s = machine.monotonic_s() + SWITCH_GRACE_S
+    if decision.verdict is Verdict.PASS:
+        machine.run(COMMIT)
+        wait_while_on(machine, trial, COMMIT_S, pause, beat)
+    elif wait_while_on(machine, trial, SWITCH_GRACE_S, pause, beat):
+        log.error("taken back: %s", "; ".join(decision.reasons))
+        switch.take_back_and_apply(switch.surroundings_of(machine.paths, machine.shm), trial)
+    if from_file:
+        forget_mark(machine.paths.ota, None)  # the next may come from the server
+    return decision
+
+
+def wait_while_on(
+    machine: Machine, trial: Trial, longest_s: float, pause: Pause, beat: Callable[[], None]
+) -> bool:
+    """Whether the switch is on trial still, then."""
+    until_s = machine.monotonic_s() + longest_s
     while machine.monotonic_s() < until_s and still_on(machine, trial):
         beat()
         pause(LOOK_S)
-    if still_on(machine, trial):
-        log.error("taken back: %s", "; ".join(decision.reasons))
-        switch.take_back_and_apply(switch.surroundings_of(machine.paths, machine.shm), trial)
-    return decision
+    return still_on(machine, trial)
 
 
 def still_on(machine: Machine, trial: Trial) -> bool:

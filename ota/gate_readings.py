@@ -31,7 +31,7 @@ from runtime.boot_report import argument
 from runtime.hal.clock import Clock, SystemClock
 from runtime.paths import Paths
 from runtime.processes import PROCESSES, sees, slow_motion_of
-from runtime.shm import GpuState, Histogram, PolicyReason, Shm, Stage
+from runtime.shm import GpuState, Histogram, PolicyReason, Shm, Stage, Verdict
 from runtime.telemetry.client import TelemetryClient
 from runtime.uplink import read_uplink
 
@@ -235,6 +235,11 @@ def policy_reading(machine: Machine) -> Reading:
         if stale is not None:
             return Reading(Item.POLICY, Certainty.UNKNOWN, wanted, f"{name}: {stale}")
     assert status is not None
+    assert verdict is not None
+    if Verdict(int(verdict["verdict"])) is Verdict.UNKNOWN:
+        # Also what safetyd says for ever where the profile names a model that cannot be loaded.
+        found = "the safety model has no opinion"
+        return Reading(Item.POLICY, Certainty.UNKNOWN, wanted, found)
     reason = PolicyReason(int(status["reason"]))
     certainty = Certainty.WRONG if reason in FAILED else Certainty.OK
     return Reading(Item.POLICY, certainty, wanted, f"both answer; {reason.name.lower()}")

@@ -1,43 +1,79 @@
 """An update in the guest, with the real client: another slot on trial, judged, kept or left."""
 
 import json
+import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import BOOT_S, NAME, Keys, built
+from tests.boot.conftest import BOOT_S, Keys, built
 from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot
+from tests.boot.updates import (
+    ROOT,
+    bedplate,
+    boot_id,
+    environment,
+    let_in,
+    slot,
+    status,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(5400)]
-ROOT = Path(__file__).resolve().parents[2]
-JUDGED_S = 2400
 BEGINNING = "sudo head -c 32M /dev/vda3 | sha256sum"  # of the slot that does not run
-
-
-def bedplate(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bedplate", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+NOT_CODE = shutil.ignore_patterns(".git", ".venv", "var", "target", "__pycache__", ".hypothesis")
+PLANTED = 'raise SystemExit("planted: this process ends at once")\n'
+BOOTS_MAX = 2
 
 
 @pytest.fixture(scope="module")
-def artifact(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same robot once more, under another name."""
-    folder = tmp_path_factory.mktemp("second")
+def second(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same robot once more, under another name; the folder of its build."""
     words = ["--update-key", str(keys.check), "--set", "artifact_name=second"]
-    image = built(folder, "qemu_arm64", *words)
-    out = folder / "second.mender"
+    return built(tmp_path_factory.mktemp("second"), "qemu_arm64", *words)
+
+
+@pytest.fixture(scope="module")
+def artifact(keys: Keys, second: Path) -> Path:
+    return packed(second, keys, "second")
+
+
+@pytest.fixture(scope="module")
+def bad(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slot with a process that ends at once, made as a person would by mistake: in the code.
+
+    Judged for five minutes instead of ten, which a profile may ask for."""
+    folder = tmp_path_factory.mktemp("bad")
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, ignore=NOT_CODE)
+    planner = tree / "runtime/planning/plannerd.py"
+    planner.write_text(planner.read_text() + PLANTED)
+    image = folder / "image"
+    bedplate(
+        *("image", "build", "--hardware", "qemu_arm64", "--facility", "osaka"),
+        *("--out", str(image), "--update-key", str(keys.check)),
+        *("--set", "artifact_name=bad", "--set", "ota.gate.timeout_s=300"),
+        tree=tree,
+    )
+    return packed(image, keys, "bad")
+
+
+@pytest.fixture(scope="module")
+def plain(keys: Keys, second: Path) -> Path:
+    """Made by Debian's `mender-artifact`: no script and no word of ours in it."""
+    file = second.parent / "plain.mender"
+    subprocess.run(
+        ["mender-artifact", "write", "rootfs-image", "-t", "qemu_arm64", "-n", "plain",
+         "-f", str(second / "slot.img"), "-k", str(keys.sign), "-o", str(file)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return file
+
+
+def packed(image: Path, keys: Keys, name: str) -> Path:
+    out = image.parent / f"{name}.mender"
     bedplate(
         *("ota", "artifact", "rootfs", "--image", str(image)),
         *("--key", str(keys.sign), "--out", str(out)),
@@ -47,35 +83,19 @@ def artifact(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def updated(robot: Robot, fleet_side: FleetSide) -> Robot:
-    """The robot that its fleet has let in: the gate asks whether the fleet can be reached."""
-    enrolled = "sudo test -s /data/bedplate/pki/robot.crt"
-    if robot.try_ssh(enrolled).returncode != 0:
-        wait_until("it asks to be let in", lambda: fleet_side.has_asked(NAME), robot)
-        fleet_side.ask("enrol", "approve", NAME)
-        wait_until("it is let in", lambda: robot.try_ssh(enrolled).returncode == 0, robot)
-    return robot
+    return let_in(robot, fleet_side)
 
 
-def environment(robot: Robot) -> dict[str, str]:
-    said = robot.ssh("sudo grub-mender-grubenv-print")
-    return dict(line.split("=", 1) for line in said.splitlines())
+def restarted_into_trial(robot: Robot, command: str) -> None:
+    boot = boot_id(robot)
+    robot.try_ssh(command, timeout_s=1800)
+    wait_until("another start", lambda: boot_id(robot) != boot, robot)
 
 
-def slot(robot: Robot) -> str:
-    words = robot.ssh("cat /proc/cmdline").split()
-    return next(word.partition("=")[2] for word in words if word.startswith("bedplate.slot="))
-
-
-def wait_until(what: str, holds: Callable[[], bool], robot: Robot) -> None:
-    until = time.monotonic() + JUDGED_S
-    while time.monotonic() < until:
-        try:
-            if holds():
-                return
-        except (AssertionError, ValueError):
-            pass  # it is restarting
-        time.sleep(10)
-    raise AssertionError(f"not within {JUDGED_S} s: {what}\n{robot.console()[-3000:]}")
+def boots_since(robot: Robot, boot: str) -> int:
+    rows = json.loads(robot.ssh("sudo journalctl --list-boots --no-pager --output=json"))
+    known = [row["boot_id"] for row in rows]
+    return len(known) - 1 - known.index(boot.replace("-", ""))
 
 
 def test_size_is_within_what_was_promised(artifact: Path):
@@ -83,7 +103,6 @@ def test_size_is_within_what_was_promised(artifact: Path):
 
 
 def test_unsigned_one_is_refused_before_a_byte_is_written(updated: Robot, artifact: Path):
-    wait_until("settings of the client", lambda: bool(settings(updated)), updated)
     before = updated.ssh(BEGINNING, timeout_s=900)
     updated.put(artifact, "second.mender")
     damaged = "sed 's/manifest.sig/manifest.sjg/' second.mender > damaged.mender"
@@ -96,19 +115,9 @@ def test_unsigned_one_is_refused_before_a_byte_is_written(updated: Robot, artifa
     updated.ssh("rm damaged.mender")
 
 
-def settings(robot: Robot) -> dict[str, object]:
-    return json.loads(robot.ssh("sudo cat /run/bedplate/mender.conf"))
-
-
 def test_new_slot_is_started_on_trial(updated: Robot):
     assert slot(updated) == "a"
-    boot = updated.ssh("cat /proc/sys/kernel/random/boot_id")
-    updated.try_ssh("sudo bedplate ota install second.mender", timeout_s=1800)
-
-    def again() -> bool:
-        return updated.ssh("cat /proc/sys/kernel/random/boot_id") != boot
-
-    wait_until("another start", again, updated)
+    restarted_into_trial(updated, "sudo bedplate ota install second.mender")
     assert slot(updated) == "b"
 
 
@@ -127,9 +136,49 @@ def test_gate_passes_and_the_robot_commits_by_itself(updated: Robot):
     assert "second" in updated.ssh("sudo mender show-artifact", timeout_s=300)
 
 
+def test_a_slot_that_is_written_anew_forgets_what_was_chosen_for_the_other(updated: Robot):
+    """Profile and models go with their image, so that a rollback brings back the set."""
+    found = status(updated)
+    assert (found["profile"], found["models"], found["switch"]) == (None, {}, None)
+
+
 def test_after_a_power_cut_it_is_still_the_new_slot(updated: Robot):
     updated.ssh("sync")
     updated.cut_power()
     updated.boot()
     updated.wait_for_ssh(BOOT_S)
     assert slot(updated) == "b"
+
+
+def test_a_bad_slot_goes_back_by_itself_within_two_boots_and_says_why(updated: Robot, bad: Path):
+    wait_until("settings", lambda: environment(updated)["upgrade_available"] == "0", updated)
+    updated.ssh("rm -f second.mender")
+    updated.put(bad, "bad.mender")
+    boot = boot_id(updated)
+    restarted_into_trial(updated, "sudo bedplate ota install bad.mender")
+    assert slot(updated) == "a"
+    assert environment(updated)["upgrade_available"] == "1"
+    took_s = wait_until("the slot before", lambda: slot(updated) == "b", updated)
+    print(f"back {took_s:.0f} s after the bad slot was seen")
+    assert boots_since(updated, boot) <= BOOTS_MAX
+    assert environment(updated)["mender_boot_part"] == "3"
+    told = updated.ssh("sudo bedplate ota status")
+    print(told)
+    assert "last not kept: bad in slot a" in told
+    assert "plannerd" in told
+    updated.ssh("rm bad.mender")
+
+
+def test_one_without_scripts_is_gated_all_the_same(updated: Robot, plain: Path):
+    """Whoever asks for the commit before the gate has spoken gets the slot before instead."""
+    updated.put(plain, "plain.mender")
+    restarted_into_trial(updated, "sudo mender install plain.mender && sudo systemctl reboot")
+    assert slot(updated) == "a"
+    done = updated.try_ssh("sudo mender commit", timeout_s=600)
+    assert done.returncode != 0
+    assert environment(updated)["mender_boot_part"] == "3"
+    boot = boot_id(updated)
+    updated.try_ssh("sudo systemctl reboot")
+    wait_until("another start", lambda: boot_id(updated) != boot, updated)
+    assert slot(updated) == "b"
+    assert "second" in updated.ssh("sudo mender show-artifact", timeout_s=300)

@@ -162,6 +162,24 @@ def test_the_mark_of_a_file_is_there_while_the_client_works_and_gone_if_it_refus
     assert seen == [True, True]
 
 
+def test_two_installations_at_once_are_one_and_a_refusal(tmp_path: Path) -> None:
+    file, folder, key = tmp_path / "a.mender", tmp_path / "ota", tmp_path / "key.pem"
+    file.write_bytes(b"x")
+    key.touch()
+    refusals: list[str] = []
+
+    def client(command: object) -> int:
+        with pytest.raises(OtaRefusedError) as second:
+            install_file(file, folder, reboot=False, run=lambda _: 0, key=key)
+        refusals.append(str(second.value))
+        assert (folder / "install.json").exists()
+        return 0
+
+    assert install_file(file, folder, reboot=False, run=client, key=key) == 0
+    assert "another `bedplate ota install` at work" in refusals[0]
+    assert install_file(file, folder, reboot=False, run=lambda _: 0, key=key) == 0
+
+
 def test_a_file_that_is_not_there_leaves_no_mark(tmp_path: Path) -> None:
     with pytest.raises(OtaRefusedError, match="nothing to install"):
         install_file(tmp_path / "none", tmp_path / "ota", reboot=False, run=lambda _: 0)

@@ -1,20 +1,14 @@
 """The gate's service over a machine that is told what to be: verdicts, and what follows them."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from conf.schema import Config
 from ota.commit_gate import Item, Verdict
-from ota.gate import COMMIT, GRACE_S, judge_boot, judge_switch, settle_switch
+from ota.gate import COMMIT, GRACE_S, judge_boot
 from ota.gate_readings import (
     Looker,
-    Machine,
     boot_reading,
     disk_reading,
     fleet_reading,
@@ -23,111 +17,13 @@ from ota.gate_readings import (
     server_reading,
 )
 from ota.status import as_lines, read_status
-from ota.switch import begin, store_folder
 from records import Certainty
-from runtime.active import Selection, read_trial
-from runtime.hal.clock import VirtualClock
 from runtime.paths import Paths
-from runtime.shm import GpuState, Shm
+from runtime.shm import Shm
+from runtime.shm import Verdict as SafetyVerdict
 from runtime.uplink import Uplink, write_uplink
-from tests.ota.robot.bench import BOOT_ID, Robot, make_robot, own_config, tighter_config
-
-
-@dataclass
-class World:
-    """A robot that is well, unless a test says otherwise. Time passes while somebody waits."""
-
-    robot: Robot
-    config: Config
-    booted: str = "a"
-    part: str = "2"
-    trial: str = "0"
-    down: tuple[str, ...] = ()
-    entered_s: float = 5.0
-    now_s: float = 20.0
-    server: bool = False
-    told: list[tuple[str, ...]] = field(default_factory=list)
-    events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    commits: bool = True
-    clock: VirtualClock = field(default_factory=VirtualClock)
-
-    def run(self, command: Sequence[str]) -> str | None:
-        words = tuple(command)
-        if words[0] == "print":
-            return f"mender_boot_part={self.part}\nupgrade_available={self.trial}\n"
-        if words[:2] == ("systemctl", "show"):
-            return "\n\n".join(self._unit(unit) for unit in words[3:])
-        self.told.append(words)
-        if words == COMMIT and self.commits:
-            self.trial = "0"
-        return ""
-
-    def _unit(self, unit: str) -> str:
-        state = "failed" if unit.split("-")[1].split(".")[0] in self.down else "active"
-        entered = int(self.entered_s * 1e6)
-        return f"Id={unit}\nActiveState={state}\nActiveEnterTimestampMonotonic={entered}"
-
-    def pause(self, seconds: float) -> None:
-        self.now_s += seconds
-
-    def tell(self, name: str, well: bool, fields: dict[str, str]) -> None:
-        assert well is (name == "ota.gate_passed")
-        self.events.append((name, fields))
-
-    def machine(self) -> Machine:
-        proc = self.robot.home / "proc"
-        (proc / "sys/kernel/random").mkdir(parents=True, exist_ok=True)
-        (proc / "cmdline").write_text(f"ro bedplate.slot={self.booted}\n")
-        (proc / "sys/kernel/random/boot_id").write_text(f"{BOOT_ID}\n")
-        return Machine(
-            self.config, self.robot.paths, self.robot.home / "shm", self.clock, self.run, proc,
-            "print", lambda: self.now_s, self.tell, lambda url, authority: self.server,
-        )  # fmt: skip
-
-    def gate(self) -> dict[str, Any]:
-        return json.loads(self.robot.paths.gate.read_text())
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    robot = make_robot(tmp_path)
-    world = World(robot, own_config())
-    report = {"boot_id": BOOT_ID, "healthy": True, "problems": []}
-    robot.paths.boot_report.write_text(json.dumps(report))
-    now_ns = world.clock.now_ns()
-    write_uplink(robot.paths.uplink, Uplink(connected=True, last_heard_ns=now_ns, at_ns=now_ns))
-    (tmp_path / "shm").mkdir()
-    shm = Shm(tmp_path / "shm")
-    shm.writer("scene").write(created_ns=now_ns, gpu_state=int(GpuState.OK), frames=7)
-    shm.writer("policy_status").write(created_ns=now_ns, reason=1)
-    shm.writer("verdict").write(created_ns=now_ns)
-    return world
-
-
-class Histograms:
-    """In place of controld's own file: so many wake-ups a look, each this late."""
-
-    def __init__(self, upper_us: float) -> None:
-        self.looks = 0
-        self.upper_us = upper_us
-
-    def __call__(self, watch: object) -> tuple[int, Any]:
-        from runtime.shm import Histogram
-
-        self.looks += 1
-        bounds, counts = np.array([self.upper_us, np.inf]), np.array([self.looks * 2000, 0])
-        return 1, Histogram(bounds, counts.astype(np.uint64))
-
-
-@pytest.fixture(autouse=True)
-def wakeups(monkeypatch: pytest.MonkeyPatch) -> Histograms:
-    source = Histograms(40.0)
-    monkeypatch.setattr("ota.gate_readings.WakeupWatch._look", lambda self: source(self))
-    return source
-
-
-def judge(world: World) -> Verdict:
-    return judge_boot(world.machine(), world.pause, lambda: None).verdict
+from tests.ota.robot.bench import BOOT_ID, make_robot, own_config
+from tests.ota.robot.gate_world import Histograms, World, judge, mark
 
 
 def test_a_well_robot_passes_once_everything_has_run_for_the_declared_time(world: World) -> None:
@@ -229,6 +125,40 @@ def test_why_a_slot_was_not_kept_is_known_after_the_restart(world: World) -> Non
     assert any("policyd" in line for line in lines)
 
 
+def test_what_came_from_a_file_is_left_at_once_for_nobody_asked_the_client(world: World) -> None:
+    world.down, world.part, world.booted, world.trial = ("policyd",), "3", "b", "1"
+    mark(world, "the boot before")
+    judge(world)
+    assert ("systemctl", "reboot") in world.told
+    assert world.now_s < world.config.ota.gate.timeout_s + GRACE_S / 2
+
+
+def test_an_installation_that_began_in_this_boot_keeps_its_mark(world: World) -> None:
+    """Somebody installs while the gate still judges a boot that is not on trial."""
+    file = mark(world, BOOT_ID)
+    assert judge(world) is Verdict.PASS
+    assert file.exists()
+
+
+@pytest.mark.parametrize("down", [(), ("policyd",)])
+def test_the_mark_of_a_trial_that_is_over_goes_whatever_this_boot_comes_to(
+    world: World, down: tuple[str, ...]
+) -> None:
+    world.down = down
+    file = mark(world, "an earlier boot")
+    judge(world)
+    assert not file.exists()
+
+
+def test_a_safety_model_without_an_opinion_never_passes(world: World) -> None:
+    """As where the profile names a model that is not there: fresh messages, and nothing in them."""
+    shm = Shm(world.robot.home / "shm")
+    now_ns = world.clock.now_ns()
+    shm.writer("verdict").write(created_ns=now_ns, verdict=int(SafetyVerdict.UNKNOWN))
+    assert judge(world) is Verdict.FAIL
+    assert any("the safety model has no opinion" in row for row in world.gate()["reasons"])
+
+
 def test_a_failed_boot_that_is_not_on_trial_is_told_and_nothing_else(world: World) -> None:
     world.down = ("policyd",)
     assert judge(world) is Verdict.FAIL
@@ -313,52 +243,6 @@ def test_nothing_to_look_at_is_unknown_everywhere_but_the_disk(world: World) -> 
     found = {row.item: row.certainty for row in Looker(bare.machine(), 60).look()}
     for item in (Item.SLOT, Item.BOOT, Item.PERCEPTION, Item.POLICY, Item.FLEET):
         assert found[item] is Certainty.UNKNOWN
-
-
-def switched(world: World) -> str:
-    store_folder(world.robot.paths.profiles, "0" * 64, {"profile.json": b"{}"})
-    trial = begin(world.robot.around, "profile", Selection(tighter_config().config_hash, {}))
-    world.now_s = trial.started_s
-    return trial.token
-
-
-def test_a_switch_that_passes_is_told_with_its_token(world: World) -> None:
-    token = switched(world)
-    world.entered_s = world.now_s
-    trial = read_trial(world.robot.paths.trial)
-    assert trial is not None
-    decision = judge_switch(world.machine(), trial, world.pause, lambda: None)
-    assert decision.verdict is Verdict.PASS
-    told = json.loads(world.robot.paths.switch_gate.read_text())
-    assert (told["verdict"], told["token"]) == ("pass", token)
-
-
-def test_a_failed_switch_that_nobody_takes_back_goes_by_itself(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    switched(world)
-    world.down = ("plannerd",)
-    around = world.robot.around
-    monkeypatch.setattr("ota.switch.surroundings_of", lambda paths, shm: around)
-    trial = read_trial(world.robot.paths.trial)
-    assert trial is not None
-    decision = judge_switch(world.machine(), trial, world.pause, lambda: None)
-    assert decision.verdict is Verdict.FAIL
-    assert read_trial(world.robot.paths.trial) is None
-    assert world.robot.running() == own_config().config_hash
-
-
-def test_a_switch_of_an_earlier_boot_is_taken_back_for_good(world: World) -> None:
-    world.robot.boot_id = "an-earlier-boot"
-    switched(world)
-    settle_switch(world.machine())
-    assert read_trial(world.robot.paths.trial) is None
-
-
-def test_a_damaged_trial_is_removed(world: World) -> None:
-    world.robot.paths.trial.write_bytes(b"\0\0\0")
-    settle_switch(world.machine())
-    assert not world.robot.paths.trial.exists()
 
 
 @pytest.mark.parametrize("booted", ["a", "b"])
