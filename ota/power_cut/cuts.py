@@ -46,12 +46,15 @@ def cuts(window: Window, seed: int) -> Iterator[Cut]:
 
 
 def _torn_ones(window: Window, present: frozenset[int]) -> Iterator[tuple[int, ...]]:
-    """Which may be torn at once: any of a few writes, one of many; none that was forced."""
+    """Which may be torn at once: any of a few writes; of many the last; none that was forced."""
     last = max(present, default=-1)
     open_ones = [at for at in sorted(present) if not (window[at].lasting and at < last)]
-    most = len(open_ones) if len(window) <= ALL_TORN_UP_TO else 1
-    for count in range(most + 1):
-        yield from itertools.combinations(open_ones, count)
+    if len(window) <= ALL_TORN_UP_TO:
+        for count in range(len(open_ones) + 1):
+            yield from itertools.combinations(open_ones, count)
+    else:
+        yield ()
+        yield from ((at,) for at in open_ones if at == last)
 
 
 def _subsets(window: Window, seed: int) -> Iterator[frozenset[int]]:

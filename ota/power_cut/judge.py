@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,18 +45,32 @@ def table_of(disk: Path) -> dict[int, int]:
     return {int(number): int(start) * SECTOR_BYTES for number, start in rows}
 
 
-def is_whole(read: Callable[[int, int], bytes], slot_at: int) -> bool:
+@dataclass(frozen=True)
+class Slot:
+    """A slot that is whole, by every byte of it."""
+
+    digest: str  # sha256 of all but the sector that names it
+    size_bytes: int
+
+
+def slot_at(read: Callable[[int, int], bytes], slot_at_bytes: int) -> Slot | None:
     """As GRUB would find it, hashing every byte; `read` takes a place and a size."""
-    label = read(slot_at + LABEL_AT, LABEL_BYTES).rstrip(b"\0")
+    label = read(slot_at_bytes + LABEL_AT, LABEL_BYTES).rstrip(b"\0")
     match = re.fullmatch(rb"slot@(\d+)", label)
     if match is None:
-        return False
+        return None
     size = int(match[1]) * SECTOR_BYTES + trailer.SCRIPT_BYTES
-    line = read(slot_at + size, SECTOR_BYTES)
+    line = read(slot_at_bytes + size, SECTOR_BYTES)
     digest = hashlib.sha256()
     for at in range(0, size, CHUNK_BYTES):
-        digest.update(read(slot_at + at, min(CHUNK_BYTES, size - at)))
-    return line == trailer.check(digest.hexdigest(), int(match[1]) * SECTOR_BYTES)
+        digest.update(read(slot_at_bytes + at, min(CHUNK_BYTES, size - at)))
+    if line != trailer.check(digest.hexdigest(), int(match[1]) * SECTOR_BYTES):
+        return None
+    return Slot(digest.hexdigest(), size + SECTOR_BYTES)
+
+
+def is_whole(read: Callable[[int, int], bytes], slot_at_bytes: int) -> bool:
+    return slot_at(read, slot_at_bytes) is not None
 
 
 class Judge:

@@ -17,7 +17,8 @@ from ota.boot_env.states import SLOT_A, SLOT_B, State, decode, encode
 from ota.power_cut import write_log
 from ota.power_cut.cuts import cuts, pieces
 from ota.power_cut.emulated import ESP_AT, SLOT_AT, Bench, bench, missing_programs, small_slot
-from ota.power_cut.prove import Verdict, prove, table
+from ota.power_cut.prove import Told, prove
+from ota.power_cut.verdict import Verdict
 from ota.power_cut.write_log import LogError, Wrote, entries, windows
 
 needs_grub = pytest.mark.skipif(
@@ -104,10 +105,10 @@ def recorded(tmp_path, monkeypatch):
 INSTALL = ("upgrade_available=1", "mender_boot_part=3", "mender_boot_part_hex=3", "bootcount=0")
 
 
-def judged(recorded: Recorder) -> list[Verdict]:
+def judged(recorded: Recorder, told: Told | None = None) -> list[Verdict]:
     write_file(recorded.folder / "log", recorded.found)
     disk = recorded.folder / "before.img"
-    return prove(disk, recorded.folder / "log", recorded.folder / "judge", lambda _: None)
+    return prove(disk, recorded.folder / "log", recorded.folder / "judge", lambda _: None, told)
 
 
 @needs_grub
@@ -118,7 +119,6 @@ def test_update_can_be_cut_anywhere(recorded):
     recorded.grub()
     recorded.tool("b", "trial", "upgrade_available=0")
     verdicts = judged(recorded)
-    print(table(verdicts))
     assert [one for one in verdicts if one.fault] == []
     assert {one.outcome.split(",")[0] for one in verdicts} >= {"committed a", "trial b"}
     assert len(verdicts) > 20

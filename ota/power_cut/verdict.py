@@ -1,0 +1,111 @@
+"""One state that a disk can be left in, judged; and the file that verdicts are kept in."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ota.boot_env.decision import Choice, Started
+from ota.power_cut.judge import Slot
+from ota.power_cut.replay import SLOT_NAME
+
+LOST: Final = "both copies of the environment were lost"
+NO_TABLE: Final = "neither partition table is right: the firmware finds nothing to start"
+
+
+class Kind(StrEnum):
+    """How the disk came to be in this state."""
+
+    SUBSET = "subset"  # of the writes between two flushes these are there, and not the others
+    TORN = "torn"  # the same, one sector or more half written
+    SLOT = "slot"  # a slot written in part
+    DAMAGE = "damage"  # something else than a cut ruined a part of the ESP
+
+
+@dataclass(frozen=True)
+class Verdict:
+    key: str
+    kind: str
+    phase: str  # what the robot was doing
+    situation: str  # what the environment said before
+    outcome: str
+    holds: str  # the artifact whose bytes the started slot holds, every one of them
+    fault: str  # empty: as it must be
+
+
+Slots = Callable[[int], Slot | None]
+Known = Mapping[str, str]  # hash of a slot's content → name of the artifact
+
+
+def held(started: Started, slots: Slots, known: Known) -> str:
+    found = None if started.slot is None else slots(started.slot)
+    return "" if found is None else known.get(found.digest, "")
+
+
+def fault_of(
+    first: Started, second: Started, slots: Slots, known: Known, *, damaged: bool = False
+) -> str:
+    """What must not be: of the start after the cut, and of the one after another cut.
+
+    A disk that was damaged beside the cut may forget that a trial was made, or lose its
+    environment; it may never start what is not whole.
+    """
+    for one in (first, second):
+        if one.slot is None:
+            return "nothing starts"
+        found = slots(one.slot)
+        if found is None:
+            return f"slot {SLOT_NAME[one.slot]} starts and is not whole"
+        if known and found.digest not in known:
+            return f"slot {SLOT_NAME[one.slot]} starts and is no artifact that was installed"
+    if damaged:
+        return ""
+    if first.choice is Choice.TRIAL and second.choice is Choice.TRIAL:
+        return "the trial slot is started twice"
+    if Choice.RESTORED in (first.choice, second.choice):
+        return LOST
+    return ""
+
+
+def said(first: Started, second: Started | None) -> str:
+    """For a person: which slot and why, and what the start after another cut does."""
+    slot = "" if first.slot is None else f" {SLOT_NAME[first.slot]}"
+    return f"{first.choice}{slot}" + ("" if second is None else f", then {second.choice}")
+
+
+class Kept(AbstractContextManager["Kept"]):
+    """Verdicts of earlier runs and of this one; a run that was killed goes on where it was."""
+
+    def __init__(self, file: Path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.done: dict[str, Verdict] = {}
+        if file.exists():
+            for line in file.read_text().splitlines():
+                try:
+                    verdict = Verdict(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue  # the line that the killed run was writing
+                self.done[verdict.key] = verdict
+        cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
+        self._out = file.open("a")
+        self._out.write("\n" if cut_short else "")
+
+    def add(self, verdict: Verdict) -> None:
+        self.done[verdict.key] = verdict
+        self._out.write(json.dumps(asdict(verdict)) + "\n")
+        self._out.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._out.close()
