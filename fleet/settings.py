@@ -5,6 +5,7 @@ from typing import Annotated
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.engine import URL
 
 from conf.schema.alerts import Alerts
 from conf.schema.telemetry import Store
@@ -37,6 +38,25 @@ class InfluxSettings(Part):
     credentials: Path  # `user:password`, readable by its owner only
 
 
+class PostgresSettings(Part):
+    host: str  # an address, or the folder of a Unix socket
+    port: Port = 5432
+    database: str
+    user: str
+    password: Path  # readable by its owner only
+
+    @property
+    def url(self) -> str:
+        """With the password: not for logs."""
+        return URL.create(
+            "postgresql+psycopg",
+            username=self.user,
+            password=self.password.read_text().strip(),
+            database=self.database,
+            query={"host": self.host, "port": str(self.port)},
+        ).render_as_string(hide_password=False)
+
+
 class FleetSettings(Part):
     root: Path
     broker_host: str
@@ -44,8 +64,10 @@ class FleetSettings(Part):
     store: Store
     retention_days: float
     influx: InfluxSettings
+    postgres: PostgresSettings | None = None  # None: rows in SQLite
     page_host: str
     page_port: Port
+    public_url: str = ""  # where a proxy with a certificate serves the page, if one does
     enrolment_port: Port = 8443
     stale_ms: int
     offline_ms: int
@@ -66,8 +88,15 @@ class FleetSettings(Part):
         return self.root / "series.sqlite"
 
     @property
-    def books_url(self) -> str:
+    def rows_url(self) -> str:
+        """For `fleet.store.rows.open_rows`; it may hold a password: not for logs."""
+        if self.postgres is not None:
+            return self.postgres.url
         return f"sqlite:///{self.root / 'books.sqlite'}"
+
+    @property
+    def books_url(self) -> str:
+        return self.rows_url
 
     def robot(self, robot_id: str) -> RobotEntry | None:
         return next((entry for entry in self.robots if entry.robot_id == robot_id), None)

@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sql
-from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from fleet.store.series import StoreUnavailableError
+from fleet.store.rows import Transaction, hold, open_rows, read
 from runtime.telemetry.ranges import Range, SeqSet, parse_ranges
 
 POISON_KEPT = 1000
@@ -114,20 +112,15 @@ class Account:
 class Books:
     """Safe to use from several ingesters: each change is one transaction."""
 
-    def __init__(self, url: str) -> None:
-        self._engine: Engine = sql.create_engine(url, connect_args=_connect_args(url))
-        self._reader: Engine = sql.create_engine(url, connect_args=_connect_args(url))
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_immediately)
-        try:
-            METADATA.create_all(self._engine)
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(f"{url}: the books cannot be opened ({error})") from error
+    def __init__(self, rows: str | Engine) -> None:
+        """An engine stays its owner's; one made here from a URL ends with `close`."""
+        self._owned = isinstance(rows, str)
+        self.engine = open_rows(rows) if isinstance(rows, str) else rows
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Idempotent: a frame that comes twice changes nothing."""
         with self.transaction() as connection:
+            hold(connection, (_lock_name(item.robot_id) for item in settlements))
             for item in settlements:
                 key = (item.robot_id, item.epoch)
                 late = item.replayed.minus(_stored_near(connection, key, item.replayed))
@@ -148,6 +141,7 @@ class Books:
             "at_ns": at_ns,
         }
         with self.transaction() as connection:
+            hold(connection, [_lock_name(robot_id)])
             same = sql.and_(ACCOUNT.c.robot == robot_id, ACCOUNT.c.epoch == epoch)
             newer = sql.and_(same, ACCOUNT.c.head <= head)
             if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
@@ -162,8 +156,8 @@ class Books:
             connection.execute(
                 sql.insert(POISON).values(
                     at_ns=at_ns,
-                    topic=topic[:500],
-                    reason=reason[:1000],
+                    topic=_storable(topic)[:500],
+                    reason=_storable(reason)[:1000],
                     size=len(payload),
                     payload=payload[:POISON_BYTES],
                 )
@@ -197,8 +191,8 @@ class Books:
         return SeqSet((row.first, row.last) for row in self.read(query))
 
     def close(self) -> None:
-        self._engine.dispose()
-        self._reader.dispose()
+        if self._owned:
+            self.engine.dispose()
 
     def _account(self, row: Any) -> Account:
         parts = {o: self.settled(row.robot, row.epoch, o) for o in Outcome}
@@ -224,35 +218,14 @@ class Books:
         )
 
     def read(self, query: Any) -> Sequence[Any]:
-        try:
-            with self._reader.connect() as connection:
-                return connection.execute(query).all()
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(f"the books cannot be read ({error})") from error
+        return read(self.engine, query)
 
-    def transaction(self) -> "_Transaction":
-        return _Transaction(self._engine)
+    def transaction(self) -> Transaction:
+        return Transaction(self.engine)
 
 
-class _Transaction:
-    """A begun transaction whose database errors say that nothing was decided."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._context = engine.begin()
-
-    def __enter__(self) -> Connection:
-        try:
-            return self._context.__enter__()
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(f"the books cannot be opened ({error})") from error
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self._context.__exit__(kind, error, trace)
-        except SQLAlchemyError as failure:
-            raise StoreUnavailableError(f"the books took nothing ({failure})") from failure
-        if isinstance(error, SQLAlchemyError):
-            raise StoreUnavailableError(f"the books took nothing ({error})") from error
+def _lock_name(robot_id: str) -> str:
+    return f"books/{robot_id}"
 
 
 def parse_account(message: bytes) -> tuple[int, int, tuple[Range, ...], dict[str, int]]:
@@ -314,9 +287,10 @@ def _note_refused(connection: Connection, item: Settlement) -> None:
             REFUSED.c.robot == item.robot_id, REFUSED.c.epoch == item.epoch, REFUSED.c.seq == seq
         )
         connection.execute(sql.delete(REFUSED).where(same))
-        text = line.decode(errors="replace")[:POISON_BYTES]
+        text = _storable(line.decode(errors="replace"))[:POISON_BYTES]
         row = {"robot": item.robot_id, "epoch": item.epoch, "seq": seq}
-        connection.execute(sql.insert(REFUSED).values(**row, reason=reason[:1000], line=text))
+        why = _storable(reason)[:1000]
+        connection.execute(sql.insert(REFUSED).values(**row, reason=why, line=text))
     if item.refused:
         count = sql.select(sql.func.count()).select_from(REFUSED)
         if connection.execute(count).scalar_one() > REFUSED_KEPT:
@@ -345,21 +319,11 @@ def _note_provenance(connection: Connection, item: Settlement) -> None:
         connection.execute(sql.update(PROVENANCE).where(same).values(**wider))
 
 
+def _storable(text: str) -> str:
+    """PostgreSQL has no zero byte in a text, nor halves of a character."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def _plain(row: Any) -> dict[str, Any]:
     """A row with keys that are plain texts, which the library's own are not quite."""
     return {str(key): value for key, value in row._mapping.items()}
-
-
-def _connect_args(url: str) -> dict[str, Any]:
-    return {"timeout": 10, "check_same_thread": False} if url.startswith("sqlite") else {}
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_immediately(connection: Connection) -> None:
-    """Readers of a range that then write it must not race each other."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

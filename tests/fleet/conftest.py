@@ -1,8 +1,10 @@
 """A fleet side of its own for each test: authority, a real Mosquitto on a free port, stores."""
 
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from conf.load import compose
 from conf.schema import Config
+from fleet import postgresd
 from fleet.broker import broker_command, free_port, write_broker
 from fleet.pki import Authority, equip_robot
 from fleet.prepare import LocalRobot, make_settings
@@ -108,6 +111,55 @@ def make_uplink(broker: Broker, tmp_path: Path) -> Iterator[Callable[[str], Mqtt
         uplink.close()
 
 
+class Postgres:
+    """A real server on a Unix socket, to be killed and started again."""
+
+    def __init__(self, root: Path) -> None:
+        self.cluster = postgresd.cluster_of(root)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    def start(self) -> None:
+        # What a commit promises is the server's own affair; a thousand tests need not wait for it.
+        self._process = postgresd.start(self.cluster, "fsync=off", "max_connections=60")
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def new_database(self) -> str:
+        """URL of an empty one."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        postgresd.ensure_database(self.cluster, name)
+        return self.cluster.settings(name).url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    if postgresd.find_binaries() is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    root = Path(tempfile.mkdtemp(prefix="bedplate-pg-"))  # a socket's path must be short
+    server = Postgres(root)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill(signal.SIGINT)
+        shutil.rmtree(server.cluster.folder, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def rows_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database of rows, once in SQLite and once in a real PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'rows.sqlite'}"
+    return request.getfixturevalue("postgres").new_database()
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -115,4 +167,4 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-__all__ = ["Broker", "wait_for"]
+__all__ = ["Broker", "Postgres", "wait_for"]
