@@ -11,7 +11,7 @@ an import takes twenty times as long.
 """
 
 import sys
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from ota.boot_env.esp import Esp, EspError, locate
 from ota.boot_env.request import (
@@ -46,25 +46,24 @@ class Options(NamedTuple):
 def main(words: list[str]) -> int:
     """`words` begin with the command; its options come next."""
     try:
-        command, options, rest = _parse(words)
-        facts = _cmdline(_text(options.cmdline) or "")
-        path = options.esp or _device(facts)
+        command, options, rest = parse(words)
+        path = options.esp or _device(_facts(options))
         with Esp(path, int(options.offset)) as esp:
-            return _run(command, rest, Environment(esp, _machine(facts, options)))
+            return answer(command, rest, Environment(esp, machine_of(options)))
     except Refused as error:
-        _tell(str(error))
+        tell(str(error))
         return REFUSED
     except (EspError, OSError) as error:
-        _tell(f"the boot environment: {error}")
+        tell(f"the boot environment: {error}")
         return NO_ENVIRONMENT
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     """On the update's log."""
     sys.stderr.write(f"bedplate: {line}\n")
 
 
-def _parse(words: list[str]) -> tuple[str, Options, list[str]]:
+def parse(words: list[str]) -> tuple[str, Options, list[str]]:
     if not words:
         raise Refused(f"usage: {USAGE}")
     options, rest = Options(), list(words[1:])
@@ -95,7 +94,7 @@ class Environment:
         try:
             return locate(self._esp.read, copy)
         except EspError as error:
-            _tell(f"copy {copy} of the boot environment: {error}")
+            tell(f"copy {copy} of the boot environment: {error}")
             return None
 
     def _copies(self) -> tuple[Copy, Copy]:
@@ -118,8 +117,36 @@ class Environment:
             self._write(wanted)
             self.state = wanted
 
+    def prepare(self) -> None:
+        reason = not_ready(self.state, self.machine)
+        if reason:
+            raise Refused(f"no slot may be written now: {reason}")
 
-def _run(command: str, words: list[str], environment: Environment) -> int:
+    def confirm(self) -> None:
+        self.change(self.state._replace(starts=0))
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+class Slots(Protocol):
+    """What the words act on: GRUB's environment, or a firmware's (ota/firmware_slots.py)."""
+
+    state: State
+    machine: Machine
+
+    def change(self, wanted: State) -> None: ...
+
+    def prepare(self) -> None:
+        """Refused if no slot may be written now."""
+        ...
+
+    def confirm(self) -> None: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
+
+def answer(command: str, words: list[str], environment: Slots) -> int:
     match command:
         case "print":
             return _print(words, variables(environment.state))
@@ -127,11 +154,9 @@ def _run(command: str, words: list[str], environment: Environment) -> int:
             wanted = _wanted(words)
             environment.change(asked(environment.state, environment.machine, wanted))
         case "ready":
-            reason = not_ready(environment.state, environment.machine)
-            if reason:
-                raise Refused(f"no slot may be written now: {reason}")
+            environment.prepare()
         case "confirmed":
-            environment.change(environment.state._replace(starts=0))
+            environment.confirm()
         case "show":
             _show(environment)
         case _:
@@ -145,7 +170,7 @@ def _print(names: list[str], known: dict[str, str]) -> int:
         if name in known or name == PROBE:
             sys.stdout.write(f"{name}={known.get(name, '')}\n")
         else:
-            _tell(f"{name} is not defined")
+            tell(f"{name} is not defined")
             answer = REFUSED
     return answer
 
@@ -163,11 +188,12 @@ def _wanted(words: list[str]) -> dict[str, str]:
     raise Refused(f"usage: {USAGE}")
 
 
-def _show(environment: Environment) -> None:
+def _show(environment: Slots) -> None:
     import json
 
     machine = environment.machine
     facts = {"running": machine.slot, "choice": machine.choice, "gate": machine.gate}
+    facts |= environment.facts()
     sys.stdout.write(json.dumps({**environment.state._asdict(), **facts}) + "\n")
 
 
@@ -176,7 +202,12 @@ def _cmdline(text: str) -> dict[str, str]:
     return {name.removeprefix("bedplate."): value for name, _, value in words}
 
 
-def _machine(facts: dict[str, str], options: Options) -> Machine:
+def _facts(options: Options) -> dict[str, str]:
+    return _cmdline(_text(options.cmdline) or "")
+
+
+def machine_of(options: Options) -> Machine:
+    facts = _facts(options)
     slot = {"a": SLOT_A, "b": SLOT_B}.get(facts.get("slot", ""))
     return Machine(slot, facts.get("choice", ""), _gate(facts.get("slot", ""), options))
 
