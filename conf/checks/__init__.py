@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from conf.checks.alerts import check_alert_routes, check_alert_rules, check_alert_tests
 from conf.checks.board import (
     check_affinity,
     check_can,
@@ -53,6 +54,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_cameras,
     check_stand_ins,
     check_rates,
+    check_alert_rules,
+    check_alert_tests,
+    check_alert_routes,
 )
 
 

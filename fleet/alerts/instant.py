@@ -97,7 +97,7 @@ def firing(rules: Alerts, states: States) -> list[Alert]:
 def _holds(rule: Rule, value: float | None) -> bool | None:
     if value is None:
         return True if rule.no_data is NoData.FIRE else None
-    return value > rule.above
+    return value > rule.threshold if rule.above is not None else value < rule.threshold
 
 
 def _fire_if_long_enough(

@@ -1,0 +1,95 @@
+"""The tests that stand beside the rules: they pass, and they can fail."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conf.schema.alerts import SIGNALS, Alerts, RobotMode, RuleTest, Signal
+from conf.series import PHASES, SeriesError, Step, parse_phases, parse_series
+from fleet.alerts.exam import run_test, run_tests, shorten
+from tests.fleet.alerts.made import rule, rules
+
+
+def test_every_shipped_test_passes(shipped: Alerts) -> None:
+    assert [found for _, found in run_tests(shipped) if found] == []
+
+
+@pytest.mark.parametrize("key", ["fleet_success", "motor_hot", "stuck", "silent", "disk"])
+def test_threshold_that_is_turned_off_fails_its_test(shipped: Alerts, key: str) -> None:
+    one = shipped.rules[key]
+    off = {"above": 1e8} if one.above is not None else {"below": -1e8, "clear": None}
+    spoilt = {**shipped.rules, key: one.model_copy(update=off)}
+    found = [d for _, d in run_tests(shipped.model_copy(update={"rules": spoilt}), key) if d]
+    assert found
+    assert found[0].got != found[0].expected
+
+
+def test_every_row_of_the_operators_table_has_its_rule(shipped: Alerts) -> None:
+    rows = {
+        Signal.FLEET_SUCCESS_RATIO: ("below", 0.88),
+        Signal.SUCCESS_RATIO: ("below", 0.80),
+        Signal.FLEET_LATENCY_P95_MS: ("above", 300),
+        Signal.FLEET_ERROR_RATIO: ("above", 0.05),
+        Signal.MOTOR_TEMP_C: ("above", 70),
+        Signal.GRIPPER_PRESSURE_RATIO: ("above", 0.8),
+        Signal.DISK_FREE_RATIO: ("below", 0.10),
+        Signal.NETWORK_DROPS_PER_HOUR: ("above", 10),
+    }
+    for signal, (side, threshold) in rows.items():
+        found = [one for one in shipped.rules.values() if one.signal is signal]
+        assert [getattr(one, side) for one in found] == [threshold], signal
+
+
+def test_every_signal_is_explained_and_looked_at(shipped: Alerts) -> None:
+    assert set(SIGNALS) == set(Signal)
+    assert {one.signal for one in shipped.rules.values()} == set(Signal)
+
+
+def test_difference_says_where_and_what_would_have_been_right() -> None:
+    made = rules(rule(for_s=2.0))
+    found = run_test(made, "t", RuleTest(rule="rule_0", series="80x4", expect="firing x4"))
+    assert found is not None
+    assert (found.step, found.expected, found.got) == (0, "firing", "pending")
+    assert found.run == "pending x2 firing x2"
+
+
+def test_series_is_read() -> None:
+    steps = parse_series("40~42x3 ?x1 -x1 @busy+charging 7x1 @ -1.5x1")
+    assert steps == [
+        Step(True, 40.0),
+        Step(True, 41.0),
+        Step(True, 42.0),
+        Step(True, None),
+        Step(False),
+        Step(True, 7.0, frozenset({RobotMode.BUSY, RobotMode.CHARGING})),
+        Step(True, -1.5),
+    ]
+    assert parse_phases("inactive x2 flapping x1") == ["inactive", "inactive", "flapping"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "71", "x3", "71x", "71x0", "nanx3", "infx2", "@flying 3x1", "1x999999", "@busy"]
+)
+def test_series_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(SeriesError):
+        parse_series(text)
+
+
+@pytest.mark.parametrize("text", ["", "firing", "firing 3", "fire x3", "firing x0", "x3 firing"])
+def test_phases_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(SeriesError):
+        parse_phases(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_series_or_is_refused(text: str) -> None:
+    for parse in (parse_series, parse_phases):
+        try:
+            parse(text)
+        except SeriesError:
+            continue
+
+
+@given(st.lists(st.sampled_from(PHASES), min_size=1, max_size=50))
+def test_phases_survive_being_shortened(phases: list[str]) -> None:
+    assert parse_phases(shorten(phases)) == phases
