@@ -42,6 +42,7 @@ AREAS: Final = (
     Area("kernel", "rt_kernel.cli", "Build the real-time kernel; compare a running one."),
     Area("ota", "ota.cli", "Make, send, install and judge updates."),
     Area("fleet", "fleet.cli", "The server side: store, ingest, certificates, page."),
+    Area("alerts", "fleet.alerts.cli", "Check and try alert rules, and look at what they say."),
     Area("bench", "sim.bench.cli", "Measure speed and size, with peers in the same run."),
 )
 

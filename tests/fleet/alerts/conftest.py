@@ -1,9 +1,14 @@
 import pytest
 
-from conf.load import compose
+from conf.load import Composed, compose
 from conf.schema.alerts import Alerts
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Alerts:
-    return compose().config.alerts
+def whole() -> Composed:
+    return compose()
+
+
+@pytest.fixture(scope="session")
+def shipped(whole: Composed) -> Alerts:
+    return whole.config.alerts
