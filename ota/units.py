@@ -75,7 +75,7 @@ def _conf(place: Place) -> str:
         Unit=[
             "Description=Bedplate: settings of the update client for the slot that runs",
             f"Requires={BOOT}",
-            f"After={BOOT}",
+            f"After={BOOT} bedplate-controld.service",
             "Before=mender-client.service",
         ],
         Service=[

@@ -20,6 +20,7 @@ BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
 ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or nothing
+TMPFILES = "/usr/lib/tmpfiles.d/bedplate.conf"
 NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
@@ -184,12 +185,14 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
         "Type=notify",
         "NotifyAccess=main",
         "RemainAfterExit=yes",
+        f"ExecStartPre=+/usr/bin/systemd-tmpfiles --create {TMPFILES}",
         f"ExecStart={' '.join([command, f'--shm {place.shm}', *owners])}",
         f"WorkingDirectory={place.root}",
         f"Group={USER}",
         f"TimeoutStartSec={START_S}s",
         "UMask=0022",
-        *(line for line in EVERYWHERE if not line.startswith(NOT_OF_ROOT)),
+        *(line for line in EVERYWHERE if not line.startswith((*NOT_OF_ROOT, "PrivateTmp="))),
+        "InaccessiblePaths=/tmp /var/tmp",  # a private one would wait for the system's folders
         "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
         f"ReadWritePaths={place.run} {place.shm}",
         f"ReadOnlyPaths=-{place.data}",
@@ -205,7 +208,8 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
         "Description=Bedplate boot: the profile handed out, the machine compared with it",
         "DefaultDependencies=no",
         "Requires=local-fs.target",
-        "After=local-fs.target systemd-tmpfiles-setup.service",
+        # Control comes first: the rest of the system is not waited for.
+        "After=local-fs.target",
         "Before=bedplate.target",
         "Conflicts=shutdown.target",
     ]
@@ -218,7 +222,8 @@ def _kernel_unit(place: Place) -> str:
         "Description=Bedplate kernel: the running one compared with the profile",
         "Requires=bedplate-boot.service",
         # Drivers place their interrupts when their device comes up.
-        "After=bedplate-boot.service network.target",
+        # And nothing takes time from control's start.
+        "After=bedplate-boot.service bedplate-controld.service network.target",
     ]
     files = f"--profile {place.run / 'profile.json'} --out {place.run / 'kernel.json'}"
     service = [
@@ -285,7 +290,7 @@ def _enrol_unit(place: Place) -> str:
         f"ConditionPathExists={place.data}/enrolment.json",
         f"ConditionPathExists=!{place.data}/pki/robot.crt",
         "Wants=network-online.target",
-        "After=network-online.target bedplate-boot.service",
+        "After=network-online.target bedplate-boot.service bedplate-controld.service",
         "StartLimitIntervalSec=0",
     ]
     command = f"{place.python} -m runtime.enrol --data-dir {place.data}"

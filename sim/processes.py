@@ -73,7 +73,7 @@ SIM_PROCESSES: tuple[ProcessSpec, ...] = (
         watchdog_ms=5000,
         budget=Budget(cpu_ratio=0.03, memory_mib=90),
         runs=replayed,
-        start_order=6,
+        start_order=15,
         writes=("people", "scene", "hal.gpu"),
     ),
     ProcessSpec(
