@@ -4,10 +4,14 @@ The order is the promise: points are in the store, then the books say so, then t
 it. A crash in between leaves the robot with records to send again, and that changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy.engine import Connection
+
 from fleet.clock import Clock
+from fleet.metrics.measure import Measure, measures, time_of
+from fleet.metrics.rollup import Origin, Sums
 from fleet.store.books import Books, Settlement
 from fleet.store.series import SeriesStore
 from records import TelemetryFrame
@@ -64,7 +68,7 @@ class Ingest:
         refused = self._store.write(gathered.lines) if gathered.lines else {}
         settlements = _settle(gathered, refused)
         if settlements:
-            self._books.settle(settlements)
+            self._books.settle(settlements, _Rollup(gathered.frames, self._clock.wall_ns()))
         self._count(batch, gathered, len(refused))
         return [_acknowledge(f, s) for f, s in zip(gathered.frames, settlements, strict=True)]
 
@@ -95,6 +99,39 @@ class Ingest:
         self.counts.frames += len(gathered.frames)
         self.counts.points_stored += len(gathered.lines) - refused
         self.counts.points_refused += refused
+
+
+class _Rollup:
+    """The fleet's numbers of one batch: lines are read before the books are held."""
+
+    def __init__(self, frames: Sequence[TelemetryFrame], arrived_ns: int) -> None:
+        self._arrived_ns = arrived_ns
+        self._frames = frames
+        self._found = [list(_measured(frame)) for frame in frames]
+
+    def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
+        sums = Sums(self._arrived_ns)
+        for frame, found, numbers in zip(self._frames, self._found, fresh, strict=True):
+            origin = Origin(
+                robot=frame.robot_id,
+                site=frame.site,
+                hardware=frame.hardware,
+                version=frame.artifact_name,
+                config_hash=frame.config_hash,
+                replayed=frame.replayed,
+            )
+            sums.note_frame(origin)
+            for seq, at_ns, said in found:
+                if seq in numbers:
+                    sums.add(origin, at_ns, said)
+        sums.write(connection)
+
+
+def _measured(frame: TelemetryFrame) -> Iterator[tuple[int, int, list[Measure]]]:
+    for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
+        said = measures(line)
+        if said:
+            yield seq, time_of(line), said
 
 
 def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:

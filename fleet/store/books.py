@@ -4,7 +4,7 @@ The books answer one question exactly: of all that a robot ever gave a number to
 what was refused for good, what did the robot give up, what does it still hold, and what is missing?
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -92,6 +92,9 @@ class Settlement:
     replayed: SeqSet = field(default_factory=SeqSet)
 
 
+Also = Callable[[Connection, Sequence[SeqSet]], None]
+
+
 @dataclass(frozen=True)
 class Account:
     """The books of one spool; `missing` is the number that must be zero."""
@@ -117,19 +120,28 @@ class Books:
         self._owned = isinstance(rows, str)
         self.engine = open_rows(rows) if isinstance(rows, str) else rows
 
-    def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Idempotent: a frame that comes twice changes nothing."""
+    def settle(self, settlements: Sequence[Settlement], also: Also | None = None) -> None:
+        """Idempotent: a frame that comes twice changes nothing.
+
+        `also` is told, within the transaction, which numbers of each settlement are stored for the
+        first time: what it writes happens with that, exactly once, or not at all.
+        """
         with self.transaction() as connection:
             hold(connection, (_lock_name(item.robot_id) for item in settlements))
+            fresh: list[SeqSet] = []
             for item in settlements:
                 key = (item.robot_id, item.epoch)
-                late = item.replayed.minus(_stored_near(connection, key, item.replayed))
+                known = _stored_near(connection, key, item.stored)
+                fresh.append(item.stored.minus(known))
+                late = item.replayed.minus(known)
                 _add(connection, key, Outcome.STORED, item.stored)
                 _add(connection, key, Outcome.REFUSED, SeqSet((s, s) for s in sorted(item.refused)))
                 _add(connection, key, Outcome.THINNED, item.thinned)
                 _add(connection, key, Outcome.REPLAYED, late)
                 _note_refused(connection, item)
                 _note_provenance(connection, item)
+            if also is not None:
+                also(connection, fresh)
 
     def note_account(self, robot_id: str, message: bytes, at_ns: int) -> None:
         """The robot's own word about what it gave out and holds; ValueError when it is none."""

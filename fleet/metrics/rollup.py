@@ -1,0 +1,169 @@
+"""Sums of a batch, and how they join those that are stored: each record counts exactly once.
+
+The caller gives only records that the books had not settled before, and writes in the transaction
+that settles them: a crash undoes both, a resend adds nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import sqlalchemy as sql
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from fleet.metrics.measure import Alive, Measure, TaskEnd, Took
+from fleet.metrics.sketch import slot_of
+from fleet.metrics.tables import COUNT, FLEET, LATENCY, REASON, SEEN, UPTIME
+
+FLEET_WIDTH_S = 60
+ROBOT_WIDTH_S = 300
+HOUR_S = 3600
+DAY_S = 86_400
+WIDTHS_S = (FLEET_WIDTH_S, ROBOT_WIDTH_S, HOUR_S, DAY_S)
+EARLY_NS = 300 * 10**9
+LATE_NS = 35 * 86_400 * 10**9
+
+Key = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose records these are."""
+
+    robot: str
+    site: str
+    hardware: str
+    version: str
+    config_hash: str
+    replayed: bool
+
+
+class Sums:
+    """Of one batch. `arrived_ns` is the fleet's clock: it stands in for a time that cannot be."""
+
+    def __init__(self, arrived_ns: int) -> None:
+        self._arrived_ns = arrived_ns
+        self._counts: defaultdict[Key, Counter[str]] = defaultdict(Counter)
+        self._reasons: Counter[Key] = Counter()
+        self._latencies: Counter[Key] = Counter()
+        self._minutes: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._seen: dict[str, Origin] = {}
+        self._misdated: Counter[str] = Counter()
+
+    def note_frame(self, origin: Origin) -> None:
+        known = self._seen.get(origin.robot)
+        if known is None or not origin.replayed:
+            self._seen[origin.robot] = origin
+
+    def add(self, origin: Origin, at_ns: int, found: Iterable[Measure]) -> None:
+        if not self._arrived_ns - LATE_NS <= at_ns <= self._arrived_ns + EARLY_NS:
+            self._misdated[origin.robot] += 1
+            at_ns = self._arrived_ns
+        at_s = at_ns // 10**9
+        for measure in found:
+            match measure:
+                case TaskEnd():
+                    self._add_task(origin, at_s, measure)
+                case Took():
+                    self._add_latency(origin, at_s, measure)
+                case Alive():
+                    hour_s = at_s - at_s % HOUR_S
+                    self._minutes[origin.robot, hour_s] |= 1 << (at_s - hour_s) // 60
+                case _:
+                    assert_never(measure)
+
+    def write(self, connection: Connection) -> None:
+        """Rows in order of their keys, so that no two ingesters wait for each other in a ring."""
+        self._note_seen(connection)
+        add_up(connection, COUNT, _rows(COUNT, self._counts))
+        add_up(connection, REASON, _rows(REASON, _single("failed", self._reasons)))
+        add_up(connection, LATENCY, _rows(LATENCY, _single("samples", self._latencies)))
+        minutes = [
+            {"robot": robot, "hour_s": hour_s, "minutes": bits}
+            for (robot, hour_s), bits in sorted(self._minutes.items())
+        ]
+        if minutes:
+            statement = insert(connection, UPTIME)
+            either = UPTIME.c.minutes.op("|")(statement.excluded.minutes)
+            same = ["robot", "hour_s"]
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=same, set_={"minutes": either}),
+                minutes,
+            )
+
+    def _add_task(self, origin: Origin, at_s: int, end: TaskEnd) -> None:
+        for robot, width_s in ((FLEET, FLEET_WIDTH_S), (origin.robot, ROBOT_WIDTH_S)):
+            start_s = at_s - at_s % width_s
+            key = (width_s, start_s, robot, origin.site, origin.version, end.task)
+            self._counts[key].update(
+                done=int(end.done),
+                failed=int(not end.done),
+                attempts=end.attempts,
+                errors=end.errors,
+                duration_ms=round(end.duration_ms or 0.0),
+            )
+            if not end.done:
+                self._reasons[(*key, end.reason)] += 1
+
+    def _add_latency(self, origin: Origin, at_s: int, took: Took) -> None:
+        slot = slot_of(took.milliseconds)
+        if slot is None:
+            return
+        start_s = at_s - at_s % FLEET_WIDTH_S
+        key = (FLEET_WIDTH_S, start_s, origin.site, origin.version, took.task, took.kind.value)
+        self._latencies[(*key, slot)] += 1
+
+    def _note_seen(self, connection: Connection) -> None:
+        """A replayed frame tells what ran then, not what runs now."""
+        heard_s = self._arrived_ns // 10**9
+        for robot, origin in sorted(self._seen.items()):
+            row: dict[str, Any] = {
+                "robot": robot,
+                "site": origin.site,
+                "hardware": origin.hardware,
+                "version": origin.version,
+                "config_hash": origin.config_hash,
+                "first_s": heard_s,
+                "heard_s": heard_s,
+                "misdated": self._misdated[robot],
+            }
+            statement = insert(connection, SEEN).values(**row)
+            newer = () if origin.replayed else ("site", "hardware", "version", "config_hash")
+            changes: dict[str, Any] = {name: row[name] for name in ("heard_s", *newer)}
+            changes["misdated"] = SEEN.c.misdated + self._misdated[robot]
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["robot"], set_=changes)
+            )
+
+
+def insert(connection: Connection, table: sql.Table) -> "sqlite.Insert | postgresql.Insert":
+    """Both know ON CONFLICT, and SQLAlchemy has it for each apart."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def add_up(connection: Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    statement = insert(connection, table)
+    connection.execute(_summing(statement, table), rows)
+
+
+def _summing(statement: Any, table: sql.Table) -> Any:
+    keys = [column.name for column in table.primary_key]
+    sums = {
+        column.name: column + statement.excluded[column.name]
+        for column in table.c
+        if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=sums)
+
+
+def _single(name: str, counts: Mapping[Key, int]) -> dict[Key, dict[str, int]]:
+    return {key: {name: count} for key, count in counts.items()}
+
+
+def _rows(table: sql.Table, sums: Mapping[Key, Mapping[str, int]]) -> list[dict[str, Any]]:
+    names = [column.name for column in table.primary_key]
+    return [{**dict(zip(names, key, strict=True)), **sums[key]} for key in sorted(sums)]
