@@ -14,6 +14,7 @@ from conf.profile import read_profile
 from fleet.broker import BrokerError
 from fleet.enrolment_cli import app as enrolment_app
 from fleet.influxd import InfluxdError
+from fleet.people.cli import app as people_app
 from fleet.prepare import LocalRobot, prepare
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
@@ -22,6 +23,7 @@ from runtime.telemetry.line import plain_names
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
+app.add_typer(people_app, name="people", help="Accounts, passwords, tokens, and who did what.")
 REFUSED = 2
 
 FleetDir = Annotated[

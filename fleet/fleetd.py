@@ -5,7 +5,8 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,10 +33,18 @@ from fleet.local import Reply, ask, clear_faults
 from fleet.mender import announce, failed
 from fleet.mqtt import FleetClient
 from fleet.page.view import View
+from fleet.people.accounts import Accounts
+from fleet.people.audit import Audit
+from fleet.people.door import Door
+from fleet.people.keys import Keys
+from fleet.people.pages import PeoplePages
+from fleet.people.roles import Principal, Role
 from fleet.pki import Authority
-from fleet.security import Guard, Sessions, local_hosts, session_of, set_session
+from fleet.problem import ProblemError, response_of
+from fleet.security import Csrf, Guard, Hosts, hosts_of, secret_of
 from fleet.settings import FleetSettings, RobotEntry, SettingsError, read_settings
 from fleet.store.books import Books
+from fleet.store.rows import open_rows
 from fleet.store.series import StoreUnavailableError
 from fleet.watch import TICK_S, Board, Watch
 from ota.mender import MenderError
@@ -46,6 +55,7 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 RUNBOOKS = Path(__file__).parent.parent / "docs" / "runbooks"
 HEARTBEAT_TICKS = round(10 / TICK_S)
+STILL_IN_TICKS = round(5 / TICK_S)
 STREAMS_MAX = 50
 EXIT_USAGE = 2
 
@@ -70,6 +80,15 @@ class TaskWish(Body):
     high_value: bool = False
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """How people come in, and under which names the page answers."""
+
+    door: Door
+    csrf: Csrf
+    hosts: Hosts
+
+
 class Site:
     """The handlers. `app` is what uvicorn serves."""
 
@@ -77,13 +96,13 @@ class Site:
         self,
         settings: FleetSettings,
         watch: Watch,
-        sessions: Sessions,
+        entrance: Entrance,
         enrolments: Enrolments | None = None,
     ) -> None:
         self._settings = settings
         self._enrolments = enrolments
         self._watch = watch
-        self._sessions = sessions
+        self._door, self._csrf, self._hosts = entrance.door, entrance.csrf, entrance.hosts
         self._streams = 0
         self._pages = Environment(
             loader=FileSystemLoader(PAGE / "templates"), autoescape=select_autoescape()
@@ -91,35 +110,50 @@ class Site:
         app = FastAPI(title="Bedplate fleet", version="1.0.0", docs_url=None, redoc_url=None)
         app.mount("/static", StaticFiles(directory=PAGE / "static"), name="static")
         self._add_routes(app)
-        self.app = Guard(app, sessions, local_hosts(settings.page_port))
+        PeoplePages(self._door, self._csrf, self._hosts, self._pages).add_to(app)
+        app.add_exception_handler(ProblemError, _show_problem)
+        self.routes = app.routes
+        self.app = Guard(app, app.routes, self._csrf, self._door, self._hosts)
 
     def _add_routes(self, app: FastAPI) -> None:
-        app.get("/", include_in_schema=False)(self.index)
-        app.get("/robots/{robot_id}", response_class=HTMLResponse)(self.page)
-        app.get("/robots/{robot_id}/stream", response_class=StreamingResponse)(self.stream)
-        app.get("/robots/{robot_id}/live")(self.live)
-        app.get("/robots/{robot_id}/events")(self.events)
-        app.get("/robots/{robot_id}/accounting")(self.accounting)
-        app.get("/robots/{robot_id}/snapshot/{camera}", response_class=Response)(self.snapshot)
-        app.post("/robots/{robot_id}/faults")(self.inject)
-        app.post("/robots/{robot_id}/faults/clear")(self.clear)
-        app.post("/robots/{robot_id}/stop")(self.stop)
-        app.post("/robots/{robot_id}/rearm")(self.rearm)
-        app.post("/robots/{robot_id}/tasks")(self.task)
-        app.post("/enrolments/{robot_id}/approve")(self.approve)
-        app.get("/runbooks/{name}", response_class=PlainTextResponse)(self.runbook)
-        app.get("/healthz")(self.health)
+        """Not in the schema: what pages ask of us may change with them, the API may not."""
+        get: tuple[tuple[str, Callable[..., Any], type[Response]], ...] = (
+            ("/", self.index, HTMLResponse),
+            ("/robots/{robot_id}", self.page, HTMLResponse),
+            ("/robots/{robot_id}/stream", self.stream, StreamingResponse),
+            ("/robots/{robot_id}/live", self.live, JSONResponse),
+            ("/robots/{robot_id}/events", self.events, JSONResponse),
+            ("/robots/{robot_id}/accounting", self.accounting, JSONResponse),
+            ("/robots/{robot_id}/snapshot/{camera}", self.snapshot, Response),
+            ("/runbooks/{name}", self.runbook, PlainTextResponse),
+            ("/healthz", self.health, JSONResponse),
+        )
+        post: tuple[tuple[str, Callable[..., Any]], ...] = (
+            ("/robots/{robot_id}/faults", self.inject),
+            ("/robots/{robot_id}/faults/clear", self.clear),
+            ("/robots/{robot_id}/stop", self.stop),
+            ("/robots/{robot_id}/rearm", self.rearm),
+            ("/robots/{robot_id}/tasks", self.task),
+            ("/enrolments/{robot_id}/approve", self.approve),
+        )
+        for path, handler, kind in get:
+            app.get(path, response_class=kind, include_in_schema=False)(handler)
+        for path, handler in post:
+            app.post(path, include_in_schema=False)(handler)
 
     async def index(self, request: Request) -> Response:
         boards, asking = self._watch.boards, await asyncio.to_thread(self._asking)
         if len(boards) == 1 and not asking:
             return RedirectResponse(f"/robots/{next(iter(boards))}")
-        session = session_of(request.headers) or self._sessions.new()
-        token = self._sessions.token(session)
-        page = self._pages.get_template("index.html")
-        response = HTMLResponse(page.render(boards=boards, asking=asking, token=token))
-        set_session(response, session)
-        return response
+        return self._render("index.html", request, boards=boards, asking=asking)
+
+    def _render(self, name: str, request: Request, **known: Any) -> HTMLResponse:
+        who: Principal = request.state.who
+        token = self._csrf.token(self._hosts.session_of(request.headers) or "")
+        may = {role.value: who.role.covers(role) for role in Role}
+        return HTMLResponse(
+            self._pages.get_template(name).render(who=who, may=may, token=token, **known)
+        )
 
     def _asking(self) -> list[Enrolment]:
         """Robots that wait for an operator."""
@@ -143,37 +177,35 @@ class Site:
 
     async def page(self, robot_id: str, request: Request) -> Response:
         board = self._board(robot_id)
-        session = session_of(request.headers) or self._sessions.new()
         view = await self._watch.load(board)
-        page = self._pages.get_template("robot.html").render(
+        return self._render(
+            "robot.html",
+            request,
             robot=board.robot,
             entry=board.entry,
             view=view,
             cameras=self._cameras(board),
-            token=self._sessions.token(session),
         )
-        response = HTMLResponse(page, headers={"cache-control": "no-store"})
-        set_session(response, session)
-        return response
 
-    async def stream(self, robot_id: str) -> StreamingResponse:
+    async def stream(self, robot_id: str, request: Request) -> StreamingResponse:
         board = self._board(robot_id)
         if self._streams >= STREAMS_MAX:
             raise HTTPException(503, f"{STREAMS_MAX} pages are open already; close one")
         return StreamingResponse(
-            self._changes(board),
+            self._changes(board, secret_of(request.headers, self._hosts)),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    async def _changes(self, board: Board) -> AsyncIterator[bytes]:
-        """Only what has changed for this one viewer, four times a second."""
+    async def _changes(self, board: Board, secret: str | None) -> AsyncIterator[bytes]:
+        """Only what has changed for this one viewer, four times a second, while they are in."""
         self._streams += 1
         board.viewers += 1
         try:
-            shown, quiet = View(), 0
+            shown, quiet, ticks = View(), 0, 0
             board.view = await self._watch.load(board)
-            while True:
+            while ticks % STILL_IN_TICKS or await self._door.still_in(secret):
+                ticks += 1
                 view = board.view
                 changes = view.changes(shown)
                 shown = view
@@ -266,6 +298,11 @@ class Site:
         return entry
 
 
+async def _show_problem(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)
+    return response_of(error)
+
+
 def _answer(reply: Reply) -> JSONResponse:
     status = 200 if reply.is_good else reply.status
     return JSONResponse({"ok": reply.is_good, "message": reply.text}, status)
@@ -281,9 +318,15 @@ def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient]:
         (TopicName.PRESENCE, TopicName.LIVE, TopicName.SNAPSHOT),
         watch.receive,
     )
-    sessions = Sessions(settings.root / "session.key")
-    site = Site(settings, watch, sessions, open_enrolments(settings))
+    site = Site(settings, watch, open_entrance(settings), open_enrolments(settings))
     return site, watch, link
+
+
+def open_entrance(settings: FleetSettings) -> Entrance:
+    clock, rows = SystemClock(), open_rows(settings.rows_url)
+    door = Door(Accounts(rows, clock), Keys(rows, clock), Audit(rows, clock), clock)
+    csrf = Csrf(settings.root / "session.key")
+    return Entrance(door, csrf, hosts_of(settings.page_port, settings.public_url))
 
 
 def open_enrolments(settings: FleetSettings) -> Enrolments | None:
@@ -312,6 +355,7 @@ async def serve(settings: FleetSettings) -> None:
             port=settings.page_port,
             log_level="warning",
             access_log=False,
+            proxy_headers=bool(settings.public_url),  # from a proxy on this machine only
             timeout_graceful_shutdown=1,
         )
     )

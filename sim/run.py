@@ -20,7 +20,10 @@ from conf.control import write_control
 from conf.load import compose
 from conf.profile import write_profile
 from conf.schema import Config
+from fleet.clock import SystemClock
+from fleet.people.first import Welcome, welcome
 from fleet.prepare import Prepared
+from fleet.store.rows import open_rows
 from runtime.paths import Paths, robot_paths
 from runtime.processes import PROCESSES, ProcessSpec, slow_motion_of
 from runtime.supervisor import render_supervisor
@@ -237,10 +240,25 @@ def wait_until_working(this: Run, supervisor: Supervisor, watcher: Watcher) -> N
 
 def announce(this: Run, glance: Glance) -> None:
     this.progress.say(f"running; Tier 1 scheduling: {glance.realtime}")
-    print(f"\n    {this.prepared.page_url}\n", flush=True)
-    print("    the robot, live; Ctrl-C ends everything\n", flush=True)
+    page = this.prepared.page_url
+    guest = _welcome(this)
+    print(f"\n    {guest.link(page)}\n", flush=True)
+    print(f"    the robot, live; later {page}; Ctrl-C ends everything\n", flush=True)
+    if guest.key is not None:
+        print("    the link signs in once, for a quarter of an hour", flush=True)
+    if guest.password is not None:
+        print(f"    later: name {guest.name}, password {guest.password} (shown this once)\n")
     if this.options.browser and sys.stdout.isatty():
-        webbrowser.open(this.prepared.page_url)
+        webbrowser.open(guest.link(page))
+
+
+def _welcome(this: Run) -> Welcome:
+    """An account for whoever started this, the first time, and a way in without typing."""
+    rows = open_rows(this.prepared.settings.rows_url)
+    try:
+        return welcome(rows, SystemClock())
+    finally:
+        rows.dispose()
 
 
 def watch(this: Run, supervisor: Supervisor, watcher: Watcher) -> int:

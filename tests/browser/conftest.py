@@ -14,8 +14,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from conf.load import compose
 from fleet.broker import free_port
-from fleet.prepare import LocalRobot, prepare
+from fleet.prepare import LocalRobot, Prepared, prepare
+from fleet.settings import FleetSettings
 from tests.fleet.robotsim import ROOT, Simulated
+from tests.fleet.way_in import sign_in_link
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -30,11 +32,16 @@ ARGUMENTS = [
 
 @dataclass
 class Served:
-    """The page's address and the robot that it shows."""
+    """The page's address, the robot that it shows, and ways in for new visitors."""
 
     url: str
     robot: Simulated
     paused: Event
+    settings: FleetSettings
+
+    def link(self) -> str:
+        """Signs in once."""
+        return sign_in_link(self.settings)
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +49,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     if shutil.which("mosquitto", path="/usr/bin:/usr/sbin:/usr/local/sbin:/usr/local/bin") is None:
         pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
     folder = tmp_path_factory.mktemp("page")
-    broker, page = free_port(41_883), free_port(28_090)
-    ports = [f"telemetry.broker.port={broker}", f"telemetry.page.port={page}"]
+    ports = [
+        f"telemetry.broker.port={free_port(41_883)}",
+        f"telemetry.page.port={free_port(28_090)}",
+        f"telemetry.page.enrolment_port={free_port(28_443)}",
+    ]
     local = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, folder / "fleet", local)
     log = (folder / "fleet.log").open("ab")
@@ -53,8 +63,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     speaking = Thread(target=_speak, args=(robot, paused, ending))
     speaking.start()
     try:
-        _wait_until_served(prepared.page_url, folder / "fleet.log")
-        yield Served(prepared.page_url, robot, paused)
+        _wait_until_served(prepared, folder / "fleet.log")
+        yield Served(prepared.page_url, robot, paused, prepared.settings)
     finally:
         ending.set()
         speaking.join()
@@ -77,16 +87,19 @@ def _speak(robot: Simulated, paused: Event, ending: Event) -> None:
         step += 1
 
 
-def _wait_until_served(url: str, log: Path) -> None:
+def _wait_until_served(prepared: Prepared, log: Path) -> None:
     deadline = time.monotonic() + 40
-    while True:
-        try:
-            if httpx.get(f"{url}robots/osaka-01/live").json() is not None:
-                return
-        except (httpx.HTTPError, ValueError):
-            pass
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)
+    with httpx.Client(base_url=prepared.page_url) as client:
+        while True:
+            try:
+                if not client.cookies:
+                    client.get(sign_in_link(prepared.settings))
+                if client.get("/robots/osaka-01/live").json() is not None:
+                    return
+            except (httpx.HTTPError, ValueError):
+                pass
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser, served: Served) -> Iterator[Visit]:
-    made = Visit(browser, served.url, DESK, "light")
+    made = Visit(browser, served.link(), DESK, "light")
     yield made
     made.context.close()
 
@@ -152,7 +153,7 @@ def test_page_fits_its_screen(
     browser: Browser, served: Served, name: str, size: tuple[int, int], scheme: str
 ) -> None:
     served.robot.story.stop, served.robot.story.reason = StopLevel.NONE, StopReason.NONE
-    visit = Visit(browser, served.url, size, scheme)
+    visit = Visit(browser, served.link(), size, scheme)
     page = visit.page
     expect(page.locator(".frame.has")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
@@ -169,7 +170,7 @@ def test_page_asks_nobody_else_for_anything(browser: Browser, served: Served) ->
     context = browser.new_context()
     page, asked = context.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(served.url, wait_until="domcontentloaded")
+    page.goto(served.link(), wait_until="domcontentloaded")
     expect(page.locator(".frame.has")).to_have_count(2)
     assert all(url.startswith(served.url) for url in asked)
     context.close()
@@ -180,7 +181,7 @@ def test_page_without_javascript_shows_the_moment_of_loading(
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(served.url, wait_until="domcontentloaded")
+    page.goto(served.link(), wait_until="domcontentloaded")
     expect(bound(page, "tasks.done")).to_have_text("211")
     expect(page.locator('[data-m="cycle.chart"] rect.bar').first).to_be_visible()
     context.close()
@@ -197,7 +198,14 @@ def token_of(client: httpx.Client) -> str:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[httpx.Client]:
+    with logged_in(served) as client:
+        yield client
+
+
+@contextmanager
+def logged_in(served: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=served.url) as client:
+        assert client.get(served.link()).status_code == 303
         yield client
 
 
@@ -231,8 +239,7 @@ def test_wish_from_elsewhere_is_refused(
 
 def test_token_of_one_visitor_is_no_good_for_another(client: httpx.Client, served: Served) -> None:
     token = token_of(client)
-    with httpx.Client(base_url=served.url) as other:
-        other.get(f"/{PAGE}")
+    with logged_in(served) as other:
         reply = other.post(f"/{PAGE}/rearm", json={}, headers={"x-csrf-token": token})
     assert reply.status_code == 403
 

@@ -55,6 +55,7 @@ from runtime.telemetry.spool_file import SpoolLimits
 from runtime.telemetry.stamp import Instant
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
 from runtime.topics import TopicName
+from tests.fleet.way_in import sign_in_link
 
 ROOT = Path(__file__).resolve().parents[2]
 START_NS = 10**12
@@ -362,15 +363,18 @@ def serve(socket: Path, answer: Any) -> UnixServer:
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bedplate-page-"))
-    broker, page = free_port(31_883), free_port(18_090)
-    ports = [f"telemetry.broker.port={broker}", f"telemetry.page.port={page}"]
+    ports = [
+        f"telemetry.broker.port={free_port(31_883)}",
+        f"telemetry.page.port={free_port(18_090)}",
+        f"telemetry.page.enrolment_port={free_port(18_443)}",
+    ]
     robot = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, folder / "fleet", robot)
     children = [subprocess.Popen(prepared.broker)]
     time.sleep(0.5)
     children += [subprocess.Popen(c, cwd=ROOT) for c in (prepared.ingestd, prepared.fleetd)]
     simulated = Simulated(prepared, robot)
-    print(prepared.page_url, flush=True)
+    print(sign_in_link(prepared.settings), flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         step = 0

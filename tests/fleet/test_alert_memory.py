@@ -26,6 +26,7 @@ from runtime.shm import StopLevel, StopReason
 from tests.fleet.conftest import wait_for
 from tests.fleet.robotsim import Simulated
 from tests.fleet.test_alerts import rule
+from tests.fleet.way_in import sign_in_link
 
 WALL_NS = 1_800_000_000 * NS_PER_S
 STOPPED = rule(
@@ -144,6 +145,7 @@ class Fleet:
 
     prepared: Prepared
     folder: Path
+    client: httpx.Client
     fleetd: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -163,8 +165,10 @@ class Fleet:
 
     def page(self, path: str = "") -> str | None:
         try:
+            if not self.client.cookies:
+                self.client.get(sign_in_link(self.prepared.settings), timeout=20)
             url = f"http://127.0.0.1:{self.prepared.settings.page_port}/robots/osaka-01{path}"
-            return httpx.get(url, timeout=10).text
+            return self.client.get(url, timeout=10).text
         except httpx.TransportError:
             return None
 
@@ -181,17 +185,21 @@ def fleet(has_mosquitto: None, tmp_path: Path) -> Iterator[Fleet]:
     ports = [
         f"telemetry.broker.port={free_port(45_883)}",
         f"telemetry.page.port={free_port(29_090)}",
+        f"telemetry.page.enrolment_port={free_port(29_443)}",
     ]
     local = LocalRobot(tmp_path / "pki", tmp_path / "agent.sock", tmp_path / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, tmp_path / "fleet", local)
     write_settings(prepared.settings.model_copy(update={"alerts": RULES}))
     broker = subprocess.Popen(prepared.broker, stderr=subprocess.DEVNULL)
-    fleet = Fleet(prepared, tmp_path)
-    fleet.start()
-    yield fleet
-    fleet.kill()
-    broker.kill()
-    broker.wait()
+    with httpx.Client() as client:
+        fleet = Fleet(prepared, tmp_path, client)
+        try:
+            fleet.start()
+            yield fleet
+        finally:
+            fleet.kill()
+            broker.kill()
+            broker.wait()
 
 
 @pytest.fixture

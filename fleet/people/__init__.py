@@ -1,0 +1,1 @@
+"""People of the fleet side: accounts, sessions, API tokens, what each may do, and who did what."""

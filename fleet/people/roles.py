@@ -1,0 +1,100 @@
+"""What each role may do: one table of routes, and a pure decision. What is not in it is refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+
+class Role(StrEnum):
+    """Each may do all that those before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ENGINEER = "engineer"
+    ADMIN = "admin"
+
+    def covers(self, need: "Role") -> bool:
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(need)
+
+    def at_most(self, other: "Role") -> "Role":
+        return self if other.covers(self) else other
+
+
+class Open(StrEnum):
+    """Why a route needs nobody to be logged in."""
+
+    HEALTH = "health"
+    LOGIN = "login"
+    STYLE = "style"  # what the login page itself is drawn with; the same files for everybody
+
+
+class Via(StrEnum):
+    SESSION = "session"
+    TOKEN = "token"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks. `id` is of the session or the token: limits and audit tell them apart."""
+
+    name: str
+    role: Role
+    via: Via
+    id: str
+
+
+class Verdict(StrEnum):
+    ALLOWED = "allowed"
+    WHO = "who"  # somebody has to log in first
+    FORBIDDEN = "forbidden"  # known, but may not
+
+
+Need = Role | Open
+Route = tuple[str, str]
+
+ROUTES: Mapping[Route, Need] = {
+    ("GET", "/healthz"): Open.HEALTH,
+    ("GET", "/static"): Open.STYLE,
+    ("GET", "/login"): Open.LOGIN,
+    ("POST", "/login"): Open.LOGIN,
+    ("GET", "/sign-in"): Open.LOGIN,
+    ("POST", "/logout"): Role.VIEWER,
+    ("GET", "/account"): Role.VIEWER,
+    ("POST", "/account/password"): Role.VIEWER,
+    ("GET", "/"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}/stream"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}/live"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}/events"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}/accounting"): Role.VIEWER,
+    ("GET", "/robots/{robot_id}/snapshot/{camera}"): Role.VIEWER,
+    ("GET", "/runbooks/{name}"): Role.VIEWER,
+    ("GET", "/openapi.json"): Role.VIEWER,
+    ("POST", "/robots/{robot_id}/stop"): Role.OPERATOR,
+    ("POST", "/robots/{robot_id}/rearm"): Role.OPERATOR,
+    ("POST", "/robots/{robot_id}/tasks"): Role.OPERATOR,
+    ("POST", "/robots/{robot_id}/faults"): Role.ENGINEER,
+    ("POST", "/robots/{robot_id}/faults/clear"): Role.ENGINEER,
+    ("POST", "/enrolments/{robot_id}/approve"): Role.ENGINEER,
+}
+
+
+def need_of(method: str, route: str | None) -> Need:
+    """The least role; a route that nobody put into the table is for nobody but an admin."""
+    if route is None:
+        return Role.VIEWER  # there is nothing there, and only who is logged in may learn that
+    wanted = "GET" if method in ("HEAD", "OPTIONS") else method
+    return ROUTES.get((wanted, route), Role.ADMIN)
+
+
+def decide(who: Principal | None, need: Need) -> Verdict:
+    match need:
+        case Open():
+            return Verdict.ALLOWED
+        case Role():
+            if who is None:
+                return Verdict.WHO
+            return Verdict.ALLOWED if who.role.covers(need) else Verdict.FORBIDDEN
+    assert_never(need)
