@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
+.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -96,6 +96,15 @@ test-image-sample: setup-test setup-image ## build an image, boot it, and see wh
 
 accept-icount: setup-test setup-image ## the profile's million cycles in virtual time, quiet, and 100,000 under load
 	ACCEPT_CYCLES=0 $(BIN)/python -m pytest -q -rs -s -m image -p no:randomly tests/boot/test_acceptance.py
+
+# Ended at any moment it goes on where it was: what is done is kept in var/power-cut. `make power-cut STARTS=20` makes
+# so many of the whole starts, STEPS="record judge" takes only those steps.
+power-cut: setup-test setup-image ## an update in a guest, recorded, cut everywhere; writes the table of docs/power-cut.md; hours
+	$(BIN)/python -m ota.power_cut --page docs/power-cut.md $(if $(STARTS),--starts $(STARTS)) $(STEPS)
+
+# On a small disk, without a guest: what it covers and what not is in docs/power-cut.md.
+power-cut-sample: setup-test ## the same on a small disk: real tool, real GRUB script, all cuts and damage; minutes
+	$(BIN)/python -m pytest -q -rs -s -m "not image" -p no:randomly --durations=0 --durations-min=5 tests/ota/power_cut
 
 test-mender: setup-test ## what the Mender double was built from, against a server: MENDER_URL=… MENDER_USER=…, MENDER_PASSWORD in the environment
 	@test -n "$(MENDER_URL)$(DOUBLE)" || { echo "which server? make test-mender MENDER_URL=https://… MENDER_USER=…; its password is read from MENDER_PASSWORD, its authority from MENDER_CA; or DOUBLE=1"; exit 2; }

@@ -32,7 +32,7 @@ class Mark(NamedTuple):
 
 
 class Decides(Protocol):
-    """GRUB, on the disk as it is; what it writes stays."""
+    """GRUB, on the disk as it is; what it writes may stay."""
 
     def decide(self) -> Started: ...
 
@@ -58,6 +58,15 @@ class Place(NamedTuple):
     situation: str
 
 
+Say = Callable[[str], object]
+Naming = Callable[[str, Disk], str]
+
+
+def itself(key: str, disk: Disk) -> str:
+    """Each state on its own."""
+    return key
+
+
 @dataclass
 class Run:
     """The proof in progress: what is judged already is not judged again."""
@@ -66,8 +75,10 @@ class Run:
     judge: Decides
     told: Told
     kept: Kept
-    say: Callable[[str], object]
+    say: Say
     slot_entries: frozenset[int] = frozenset()
+    naming: Naming = itself  # states of one name are judged once
+    twice: bool = True  # also the start after another cut
     _damaged: set[str] = field(default_factory=set[str])
 
     def go(self, log: Path) -> None:
@@ -95,9 +106,7 @@ class Run:
 
     def _judge_cuts(self, place: Place, small: Window, note: str) -> None:
         for cut in cuts(small, place.entry):
-            key = f"{place.entry}: {cut.name}{note}"
-            if key not in self.kept.done:
-                self._judge_cut(key, place, small, cut)
+            self._judge_cut(f"{place.entry}: {cut.name}{note}", place, small, cut)
 
     def _judge_cut(self, key: str, place: Place, window: Window, cut: Cut) -> None:
         before = {at: self.disk.read(last_sector(window[at]), SECTOR_BYTES) for at, _ in cut.torn}
@@ -109,13 +118,10 @@ class Run:
 
     def _judge_slot(self, place: Place, window: Window) -> None:
         """A slot half written."""
-        key = f"{place.entry}: slot"
-        if key in self.kept.done:
-            return
         half = window[: len(window) // 2 + 1]
         kept = self.disk.kept(half)
         self._put(half)
-        self._decide(key, Kind.SLOT, place)
+        self._decide(f"{place.entry}: slot", Kind.SLOT, place)
         self._put(kept)
 
     def _judge_damage(self, entry: int) -> None:
@@ -127,12 +133,10 @@ class Run:
         place = Place(entry, "damage, by no cut", name)
         before = self.disk.esp_digest()
         for damage in damages(self.disk):
-            key = f"{entry}: {damage.name}"
-            if key not in self.kept.done:
-                kept = self.disk.kept(damage.writes)
-                self._put(damage.writes)
-                self._decide(key, Kind.DAMAGE, place)
-                self._put(kept)
+            kept = self.disk.kept(damage.writes)
+            self._put(damage.writes)
+            self._decide(f"{entry}: {damage.name}", Kind.DAMAGE, place)
+            self._put(kept)
         if self.disk.esp_digest() != before:
             raise RuntimeError("a judged state left something behind: what follows proves nothing")
 
@@ -142,6 +146,9 @@ class Run:
 
     def _decide(self, key: str, kind: Kind, place: Place) -> None:
         """As the firmware and then GRUB would; afterwards the disk is as it was."""
+        key = self.naming(key, self.disk)
+        if key in self.kept.done:
+            return
         mended = self.disk.mended_table()
         if mended is None:
             verdict = Verdict(key, kind, place.phase, place.situation, "nothing", "", NO_TABLE)
@@ -149,22 +156,25 @@ class Run:
             copies = tuple(Wrote(at, bytes(SECTOR_BYTES)) for at in self.disk.copies)
             kept = self.disk.kept((*mended, *copies))
             self._put(mended)
-            first, second = self.judge.decide(), self.judge.decide()
+            first = self.judge.decide()
+            second = self.judge.decide() if self.twice else None
             self._put(kept)
-            slots, known = self.disk.slot, self.told.known
-            damaged = kind is Kind.DAMAGE
-            fault = fault_of(first, second, slots, known, damaged=damaged)
-            outcome, holds = said(first, second), held(first, slots, known)
-            verdict = Verdict(key, kind, place.phase, place.situation, outcome, holds, fault)
+            verdict = self._verdict(key, kind, place, first, second)
         self.kept.add(verdict)
         if len(self.kept.done) % SAY_EVERY == 0 or verdict.fault:
             trouble = f": {verdict.fault}" if verdict.fault else ""
             self.say(f"{len(self.kept.done)} states judged, now {place.phase}{trouble}")
 
+    def _verdict(
+        self, key: str, kind: Kind, place: Place, first: Started, second: Started | None
+    ) -> Verdict:
+        slots, known = self.disk.slot, self.told.known
+        fault = fault_of(first, second, slots, known, damaged=kind is Kind.DAMAGE)
+        outcome, holds = said(first, second), held(first, slots, known)
+        return Verdict(key, kind, place.phase, place.situation, outcome, holds, fault)
 
-def prove(
-    disk: Path, log: Path, folder: Path, say: Callable[[str], object], told: Told | None = None
-) -> list[Verdict]:
+
+def prove(disk: Path, log: Path, folder: Path, say: Say, told: Told | None = None) -> list[Verdict]:
     """Judge every cut of the recording; goes on where an earlier run ended."""
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"  # anew each time: a run that was stopped left it half cut

@@ -40,6 +40,11 @@ class Recording:
     def log(self) -> Path:
         return self.folder / "writes"
 
+    @property
+    def key(self) -> Path:
+        """Of the robot's operator."""
+        return self.folder / "key"
+
     def told(self, *, damage: bool) -> Told:
         known = {one.digest: one.name for one in self.installed}
         return Told(self.marks, known, damage)

@@ -47,14 +47,15 @@ def held(started: Started, slots: Slots, known: Known) -> str:
 
 
 def fault_of(
-    first: Started, second: Started, slots: Slots, known: Known, *, damaged: bool = False
+    first: Started, second: Started | None, slots: Slots, known: Known, *, damaged: bool = False
 ) -> str:
     """What must not be: of the start after the cut, and of the one after another cut.
 
     A disk that was damaged beside the cut may forget that a trial was made, or lose its
     environment; it may never start what is not whole.
     """
-    for one in (first, second):
+    starts = [first] if second is None else [first, second]
+    for one in starts:
         if one.slot is None:
             return "nothing starts"
         found = slots(one.slot)
@@ -64,9 +65,10 @@ def fault_of(
             return f"slot {SLOT_NAME[one.slot]} starts and is no artifact that was installed"
     if damaged:
         return ""
-    if first.choice is Choice.TRIAL and second.choice is Choice.TRIAL:
+    choices = [one.choice for one in starts]
+    if choices == [Choice.TRIAL, Choice.TRIAL]:
         return "the trial slot is started twice"
-    if Choice.RESTORED in (first.choice, second.choice):
+    if Choice.RESTORED in choices:
         return LOST
     return ""
 
@@ -77,19 +79,24 @@ def said(first: Started, second: Started | None) -> str:
     return f"{first.choice}{slot}" + ("" if second is None else f", then {second.choice}")
 
 
+def read_verdicts(file: Path) -> dict[str, Verdict]:
+    """By their keys; none where nothing was judged."""
+    done: dict[str, Verdict] = {}
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            verdict = Verdict(**json.loads(line))
+        except (ValueError, TypeError):
+            continue  # the line that a killed run was writing
+        done[verdict.key] = verdict
+    return done
+
+
 class Kept(AbstractContextManager["Kept"]):
     """Verdicts of earlier runs and of this one; a run that was killed goes on where it was."""
 
     def __init__(self, file: Path):
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.done: dict[str, Verdict] = {}
-        if file.exists():
-            for line in file.read_text().splitlines():
-                try:
-                    verdict = Verdict(**json.loads(line))
-                except (ValueError, TypeError):
-                    continue  # the line that the killed run was writing
-                self.done[verdict.key] = verdict
+        self.done = read_verdicts(file)
         cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
         self._out = file.open("a")
         self._out.write("\n" if cut_short else "")

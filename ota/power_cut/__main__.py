@@ -1,0 +1,147 @@
+"""The proof, from an image to the table: python -m ota.power_cut [--folder …] [--json] [STEP …]
+
+Each step keeps what it has done in the folder, so a run that was ended goes on where it was:
+  record     three images, one guest, two updates; every write of its disk
+  judge      every state that a cut can leave, to the boot decision; a table of cuts and damage
+  firmware   one state of each sort under the robot's own firmware
+  cases      slots that cannot start, clocks, a full disk
+  boots      the disk at every boundary and at 200 random points, to a robot at work: hours
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ota.power_cut.boots import points, read_boots, start_each
+from ota.power_cut.cases import go_through, read_outcomes
+from ota.power_cut.firmware import try_all_sorts
+from ota.power_cut.images import make_images
+from ota.power_cut.page import Found, as_json, put_into
+from ota.power_cut.prove import prove
+from ota.power_cut.recording import Recording, load
+from ota.power_cut.story import protocol_hash, record_story
+from ota.power_cut.verdict import read_verdicts
+
+STEPS: Final = ("record", "judge", "firmware", "cases", "boots")
+TIMES: Final = "times.json"
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"power-cut: {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="power-cut", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; else all")
+    parser.add_argument("--folder", type=Path, default=Path("var/power-cut"))
+    parser.add_argument(
+        "--starts", type=int, help="whole starts in this run; else all that are left"
+    )
+    parser.add_argument("--page", type=Path, help="write the table into this page")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    given = parser.parse_args()
+    unknown = [step for step in given.steps if step not in STEPS]
+    if unknown:
+        parser.error(f"{', '.join(unknown)}: no such step; there are {', '.join(STEPS)}")
+    chosen = given.steps or STEPS
+    recording = _recording(given.folder, make="record" in chosen)
+    if recording is None:
+        parser.error(f"nothing is recorded in {given.folder}; run the step  record  first")
+    try:
+        for step in STEPS[1:]:
+            if step in chosen:
+                with _timed(given.folder, step):
+                    _do(step, recording, given.folder, given.starts)
+    except KeyboardInterrupt:
+        say("ended; the next run goes on from here")
+    found = _found(recording, given.folder)
+    if given.page:
+        put_into(given.page, found)
+    sys.stdout.write(as_json(found) + "\n" if given.json else _lines(found))
+    return 1 if found.faults else 0
+
+
+def _recording(folder: Path, *, make: bool) -> Recording | None:
+    found = load(folder / "recording")
+    if found is not None and found.protocol != protocol_hash():
+        say("the recording is of another protocol than this tree's; remove its folder to make one")
+    if found is None and make:
+        for left in (*STEPS[1:], TIMES):  # of another recording
+            if (folder / left).is_dir():
+                shutil.rmtree(folder / left)
+            (folder / left).unlink(missing_ok=True)
+        with _timed(folder, "record"):
+            found = record_story(folder, make_images(folder / "images", say), say)
+    return found
+
+
+def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> None:
+    work = folder / step
+    match step:
+        case "judge":
+            prove(recording.disk, recording.log, work, say, recording.told(damage=True))
+        case "firmware":
+            told = recording.told(damage=False)
+            try_all_sorts(recording.disk, recording.log, work, say, told)
+        case "cases":
+            go_through(recording, work, say)
+        case "boots":
+            chosen = points(recording)
+            done = len(read_boots(work / "boots.jsonl"))
+            start_each(recording, chosen[: None if starts is None else done + starts], work, say)
+        case _:
+            raise ValueError(step)
+    for left in ("disk.img", "wrong.img"):
+        (work / left).unlink(missing_ok=True)
+
+
+def _found(recording: Recording, folder: Path) -> Found:
+    return Found(
+        recording=recording,
+        judged=list(read_verdicts(folder / "judge/judged.jsonl").values()),
+        under_firmware=list(read_verdicts(folder / "firmware/judged.jsonl").values()),
+        boots=read_boots(folder / "boots/boots.jsonl"),
+        boots_wanted=len(points(recording)),
+        cases=read_outcomes(folder / "cases/cases.jsonl"),
+        took_s=_times(folder),
+    )
+
+
+def _times(folder: Path) -> dict[str, float]:
+    file = folder / TIMES
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+@contextmanager
+def _timed(folder: Path, step: str) -> Iterator[None]:
+    """Over all runs; what was done in vain is in it too."""
+    began_s = time.monotonic()
+    try:
+        yield
+    finally:
+        times = _times(folder)
+        times[step] = round(times.get(step, 0) + time.monotonic() - began_s, 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TIMES).write_text(json.dumps(times) + "\n")
+
+
+def _lines(found: Found) -> str:
+    head = (
+        f"{len(found.judged)} states judged, {len(found.under_firmware)} sorts under the firmware"
+    )
+    head += f", {len(found.boots)} of {found.boots_wanted} points started, {len(found.cases)} cases"
+    rows = [head, *(f"FAULT {text}" for text in found.faults)]
+    rows += [f"still to be run: {text}" for text in found.missing]
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""Disks that a cut left, started to the end: does a working robot come up, and the right one?
+
+The disk is as after so many writes of the recording, one write of the environment more or less at
+each place where the decision could differ, and at random places of a slot half written.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from image.qemu import Guest, prepare
+from ota.boot_env import decision
+from ota.boot_env.decision import Content, Started
+from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, decode
+from ota.power_cut.guest import GuestError, Running, free_port
+from ota.power_cut.prove import SLOT_POINTS, Say
+from ota.power_cut.recording import Recording
+from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation
+from ota.power_cut.story import BOOT_S, KEEPSAKE, READY, keepsake
+from ota.power_cut.write_log import Wrote, numbered
+
+MIB: Final = 1 << 20
+AT_WORK: Final = "systemctl is-active --quiet bedplate-controld bedplate-policyd bedplate-agentd"
+DATA_IS_THERE: Final = "test ! -e /run/bedplate/data-volatile"
+STATUS: Final = "sudo bedplate ota status --json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Power goes after this entry of the log; `boundary`: the decision could differ there."""
+
+    entry: int
+    boundary: bool
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What came of one."""
+
+    entry: int
+    boundary: bool
+    phase: str
+    situation: str
+    outcome: str
+    artifact: str
+    faults: tuple[str, ...]
+    took_s: float
+
+
+def points(recording: Recording) -> tuple[Point, ...]:
+    """The boundaries, then the random ones; in the order in which they are worth their time."""
+    with closing(Disk(recording.disk)) as disk:
+        owners = [
+            (entry, disk.owner(one))
+            for entry, one in numbered(recording.log)
+            if one is not None
+        ]  # fmt: skip
+    small = [entry for entry, owner in owners if owner in SMALL]
+    slots = [entry for entry, owner in owners if owner in SLOT_NAME]
+    around = sorted({max(at, 0) for entry in small for at in (entry - 1, entry)})
+    chance = random.Random(len(slots))
+    drawn = sorted(chance.sample(slots, min(SLOT_POINTS, len(slots))))
+    chance.shuffle(drawn)
+    return (*(Point(at, True) for at in around), *(Point(at, False) for at in drawn))
+
+
+class Replay:
+    """The disk after so many entries of the log; going back begins anew."""
+
+    def __init__(self, recording: Recording, file: Path):
+        self._recording = recording
+        self._file = file
+        self._entry = -1
+        self._log: Iterator[tuple[int, Wrote | None]] = iter(())
+        self.disk = self._anew()
+
+    def _anew(self) -> Disk:
+        self._entry = -1
+        with self._recording.disk.open("rb") as source, self._file.open("wb") as out:
+            copy_sparse(source, out)
+        self._log = numbered(self._recording.log)
+        return Disk(self._file)
+
+    @property
+    def key(self) -> Path:
+        """Of the robot's operator."""
+        return self._recording.key
+
+    def to(self, entry: int) -> Disk:
+        if entry < self._entry:
+            self.disk.close()
+            self.disk = self._anew()
+        while self._entry < entry:
+            found = next(self._log, None)
+            if found is None:
+                break
+            self._entry, one = found
+            if one is not None:
+                self.disk.write(one)
+        return self.disk
+
+
+def start_each(
+    recording: Recording, chosen: tuple[Point, ...], folder: Path, say: Say
+) -> list[Boot]:
+    """One guest after the other; what has been started is not started again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "boots.jsonl"
+    done = {(one.entry, one.boundary): one for one in read_boots(file)}
+    todo = [point for point in chosen if (point.entry, point.boundary) not in done]
+    replay = Replay(recording, folder / "disk.img") if todo else None
+    with file.open("a") as out:
+        for number, point in enumerate(todo, start=1):
+            assert replay is not None
+            made = _start(recording, replay.to(point.entry), point, folder)
+            done[point.entry, point.boundary] = made
+            _keep(out, made)
+            trouble = "; ".join(made.faults) or "works"
+            say(f"start {number} of {len(todo)}: {made.phase}, {made.outcome}: {trouble}")
+    return list(done.values())
+
+
+def read_boots(file: Path) -> list[Boot]:
+    rows: list[Boot] = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            table = json.loads(line)
+        except ValueError:
+            continue  # the line that a killed run was writing
+        rows.append(Boot(**table | {"faults": tuple(table["faults"])}))
+    return rows
+
+
+def _keep(out: IO[str], made: Boot) -> None:
+    out.write(json.dumps(asdict(made)) + "\n")
+    out.flush()
+
+
+def expected(disk: Disk) -> Started:
+    """What the loader must do with this disk, by the function that it is compared with."""
+    first, second = (decode(disk.read(at, SECTOR_BYTES)) for at in disk.copies)
+    slots = {number: disk.slot(number) is not None for number in (SLOT_A, SLOT_B)}
+    contents = {number: Content(loads=whole, intact=whole) for number, whole in slots.items()}
+    return decision.boot(decision.Disk(first, second, contents))
+
+
+def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot:
+    began_s = time.monotonic()
+    told = recording.told(damage=False)
+    wanted = expected(disk)
+    name = situation(disk.environment())
+    faults: list[str] = []
+    artifact = ""
+    if wanted.slot is None:
+        faults.append("nothing would start")
+    else:
+        found = disk.slot(wanted.slot)
+        artifact = "" if found is None else told.known.get(found.digest, "")
+        if not artifact:
+            faults.append("the slot that starts holds no artifact that was installed")
+        faults += _watch(recording, disk, wanted, artifact, folder)
+    slot = "" if wanted.slot is None else f" {SLOT_NAME[wanted.slot]}"
+    return Boot(
+        entry=point.entry,
+        boundary=point.boundary,
+        phase=told.phase(point.entry),
+        situation=name,
+        outcome=f"{wanted.choice}{slot}",
+        artifact=artifact,
+        faults=tuple(faults),
+        took_s=round(time.monotonic() - began_s, 1),
+    )
+
+
+def _watch(
+    recording: Recording, disk: Disk, wanted: Started, artifact: str, folder: Path
+) -> list[str]:
+    """Everything that is not as it must be."""
+    guest = guest_of(disk.path, folder / "guest")
+    with Running(guest, recording.key) as robot:
+        try:
+            robot.wait("SSH", lambda: robot.holds("true"), BOOT_S)
+            return list(_looks(robot, wanted, artifact))
+        except GuestError as error:
+            return [str(error)[:500]]
+
+
+def guest_of(disk: Path, folder: Path, *extra: str) -> Guest:
+    """A guest on a copy of that disk which is thrown away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("disk.qcow2", "console", "qmp"):
+        (folder / name).unlink(missing_ok=True)
+    guest = Guest(
+        image=disk,
+        folder=folder,
+        disk_mib=disk.stat().st_size // MIB,
+        ssh_port=free_port(),
+        serial=f"file:{folder / 'console'}",
+        extra=extra,
+    )
+    prepare(guest)
+    return guest
+
+
+def _looks(robot: Running, wanted: Started, artifact: str) -> Iterator[str]:
+    assert wanted.slot is not None
+    slot, choice = robot.slot_and_choice()
+    if (slot, choice) != (SLOT_NAME[wanted.slot], wanted.choice.value):
+        yield f"slot {slot} ({choice}) runs"
+    yield from look_at_robot(robot, artifact)
+    if wanted.choice is not decision.Choice.TRIAL:
+        try:
+            robot.wait("a slot may be written", lambda: robot.holds(READY), BOOT_S)
+        except GuestError:
+            yield "it would not take the next update"
+
+
+def look_at_robot(robot: Running, artifact: str) -> Iterator[str]:
+    """What must hold of every robot that came up."""
+    robot.wait("its processes are at work", lambda: robot.holds(AT_WORK), BOOT_S)
+    told = json.loads(robot.ssh(STATUS)).get("artifact_name")
+    if told != artifact:
+        yield f"it says that it runs {told!r}, and runs {artifact!r}"
+    if not robot.holds(DATA_IS_THERE):
+        yield "its data partition is not there"
+    printed = robot.ssh(f"sudo sha256sum /data/{KEEPSAKE}").split()[0]
+    if printed != hashlib.sha256(keepsake()).hexdigest():
+        yield "a file on its data partition is not what it was"

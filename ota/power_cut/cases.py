@@ -1,0 +1,175 @@
+"""What goes wrong beside power: a slot that cannot start, a clock that lies, a disk that is full.
+
+Each case is the recorded robot at one moment, with one thing made wrong.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from ota.boot_env.states import SLOT_A, SLOT_B
+from ota.power_cut import wrong
+from ota.power_cut.boots import Replay, guest_of, look_at_robot
+from ota.power_cut.firmware import Firmware, FirmwareError
+from ota.power_cut.guest import GuestError, Running
+from ota.power_cut.prove import Say
+from ota.power_cut.recording import Recording
+from ota.power_cut.replay import copy_sparse
+from ota.power_cut.story import BOOT_S, READY
+from ota.power_cut.verdict import said
+
+ON_TRIAL: Final = "restart and start of trial 1"  # installed, and not yet tried
+AT_REST: Final = "install 2"  # committed, nothing under way
+HANGS_S: Final = 240  # longer than any watchdog here waits
+FREE: Final = "$(stat -f -c %f /data) * $(stat -f -c %S /data)"  # what is kept for root too
+FILL: Final = f"sudo fallocate -l $(({FREE} - 2097152)) /data/cut/filled"
+UPDATE: Final = "/data/cut/third.mender"
+INSTALL: Final = f"sudo bedplate ota install --no-reboot {UPDATE}"
+IN_BACKGROUND: Final = INSTALL.replace("sudo", "sudo systemd-run --quiet --unit cut-one")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case came to; `fault` is empty if it is what was wanted."""
+
+    name: str
+    wanted: str
+    found: str
+    fault: str
+    took_s: float
+
+
+Alter = Callable[[wrong.Slots], None]
+Ask = Callable[[Running], str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`alter` makes the disk wrong, `ask` what follows and returns what was found."""
+
+    name: str
+    moment: str
+    wanted: str
+    alter: Alter = lambda slots: None
+    ask: Ask | None = None  # none: only the decision of the loader under the robot's firmware
+    emulator: tuple[str, ...] = ()
+
+
+def came_up(robot: Running) -> str:
+    """Where it is once it answers, and that it works."""
+    robot.wait("SSH", lambda: robot.holds("true"), BOOT_S)
+    slot, choice = robot.slot_and_choice()
+    artifact = {"a": "first", "b": "second"}[slot]
+    faults = list(look_at_robot(robot, artifact))
+    return "; ".join([f"{choice} {slot}", *faults])
+
+
+def hangs_then_reset(robot: Running) -> str:
+    try:
+        robot.wait("a restart", lambda: robot.console().count("bedplate: slot ") > 1, HANGS_S)
+        return "restarted by itself; " + came_up(robot)
+    except GuestError:
+        robot.reset()
+        return "hangs until it is reset; " + came_up(robot)
+
+
+def full_disk(robot: Running) -> str:
+    came_up(robot)
+    robot.ssh(FILL)
+    refused = robot.try_ssh(INSTALL, timeout_s=1800).returncode != 0
+    robot.ssh("sudo rm -f /data/cut/filled")
+    ready = robot.holds(READY)
+    said = "refused" if refused else "installed"
+    return f"{said}, {'still ready for the next' if ready else 'an update is under way'}"
+
+
+def two_installers(robot: Running) -> str:
+    came_up(robot)
+    robot.ssh(IN_BACKGROUND)
+    robot.wait("the first writes", lambda: robot.holds("pgrep -x mender"), 300)
+    second = robot.try_ssh(INSTALL, timeout_s=1800).returncode
+    robot.ssh("sudo systemctl kill --signal KILL cut-one.service")
+    robot.wait("the next may come", lambda: robot.holds(READY), 300)
+    return (
+        f"the second is {'refused' if second else 'let in'}, the first killed, ready for the next"
+    )
+
+
+CASES: Final = (
+    Case("kernel missing", ON_TRIAL, "rolled-back a", wrong.without_kernel),
+    Case("kernel damaged", ON_TRIAL, "rolled-back a", wrong.with_damaged_kernel),
+    Case("start script gone", ON_TRIAL, "rolled-back a", lambda s: wrong.without_script(s, SLOT_B)),
+    Case("new slot all zeros", ON_TRIAL, "rolled-back a", wrong.all_zeros),
+    Case("both slots bad", ON_TRIAL, "halt", wrong.both_bad),
+    Case("committed slot bad, the other whole", AT_REST, "other a",
+         lambda s: wrong.without_script(s, SLOT_B)),
+    Case("one block of the root damaged: the kernel panics", ON_TRIAL, "rolled-back a",
+         wrong.with_damaged_init, came_up),
+    Case("init missing: the kernel panics", ON_TRIAL, "rolled-back a",
+         lambda s: wrong.other_init(s, "/usr/bin/nothing"), came_up),
+    Case("init hangs before systemd", ON_TRIAL, "hangs until it is reset; rolled-back a",
+         lambda s: wrong.other_init(s, "/usr/bin/cat"), hangs_then_reset),
+    Case("clock at 1970", AT_REST, "committed b", ask=came_up,
+         emulator=("-rtc", "base=1970-01-01T00:00:00")),
+    Case("clock at 2100", AT_REST, "committed b", ask=came_up,
+         emulator=("-rtc", "base=2100-01-01T00:00:00")),
+    Case("data partition full", AT_REST, "refused, still ready for the next", ask=full_disk),
+    Case("two installers at once", AT_REST,
+         "the second is refused, the first killed, ready for the next", ask=two_installers),
+)  # fmt: skip
+
+
+def go_through(recording: Recording, folder: Path, say: Say) -> list[Outcome]:
+    """Each case once; what is done is not done again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "cases.jsonl"
+    done = {one.name: one for one in read_outcomes(file)}
+    todo = [case for case in CASES if case.name not in done]
+    replay = Replay(recording, folder / "disk.img") if todo else None
+    with file.open("a") as out:
+        for case in todo:
+            assert replay is not None
+            entry = next(mark.entry for mark in recording.marks if mark.phase == case.moment)
+            made = _try(case, replay, entry - 1, folder)
+            done[case.name] = made
+            out.write(json.dumps(asdict(made)) + "\n")
+            out.flush()
+            say(f"{made.name}: {made.found}{' NOT AS WANTED' if made.fault else ''}")
+    return list(done.values())
+
+
+def read_outcomes(file: Path) -> list[Outcome]:
+    rows: list[Outcome] = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            rows.append(Outcome(**json.loads(line)))
+        except ValueError:
+            continue  # the line that a killed run was writing
+    return rows
+
+
+def _try(case: Case, replay: Replay, entry: int, folder: Path) -> Outcome:
+    began_s = time.monotonic()
+    disk, copy = replay.to(entry), folder / "wrong.img"
+    with disk.path.open("rb") as source, copy.open("wb") as out:
+        copy_sparse(source, out)
+    case.alter(wrong.Slots(copy, {SLOT_A: disk.starts[SLOT_A], SLOT_B: disk.starts[SLOT_B]}))
+    found = _found(case, copy, replay, folder)
+    copy.unlink()
+    fault = "" if found == case.wanted else f"wanted {case.wanted}"
+    return Outcome(case.name, case.wanted, found, fault, round(time.monotonic() - began_s, 1))
+
+
+def _found(case: Case, copy: Path, replay: Replay, folder: Path) -> str:
+    try:
+        if case.ask is None:
+            started = Firmware(copy, folder / "guest", None).start()
+            return said(started, None)
+        guest = guest_of(copy, folder / "guest", *case.emulator)
+        with Running(guest, replay.key) as robot:
+            return case.ask(robot)
+    except (FirmwareError, GuestError) as error:
+        return str(error)[:500]

@@ -1,0 +1,156 @@
+"""The page that shows what the proof came to; its figures are written by the run alone."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ota.power_cut.boots import Boot
+from ota.power_cut.cases import CASES, Outcome
+from ota.power_cut.recording import Recording
+from ota.power_cut.verdict import Kind, Verdict
+
+BEGINS: Final = "<!-- written by `make power-cut`; do not edit -->"
+ENDS: Final = "<!-- end of what is written -->"
+BAR: Final = "|"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that the steps of a run left behind."""
+
+    recording: Recording
+    judged: Sequence[Verdict]
+    under_firmware: Sequence[Verdict]
+    boots: Sequence[Boot]
+    boots_wanted: int
+    cases: Sequence[Outcome]
+    took_s: Mapping[str, float]  # step → seconds, over all runs that worked on it
+
+    @property
+    def faults(self) -> list[str]:
+        found = [
+            f"{one.key}: {one.fault}" for one in (*self.judged, *self.under_firmware) if one.fault
+        ]
+        found += [f"start after write {one.entry}: {x}" for one in self.boots for x in one.faults]
+        return found + [f"{one.name}: {one.fault}" for one in self.cases if one.fault]
+
+    @property
+    def missing(self) -> list[str]:
+        """What this run has not come to; a table with a line of these is not the whole proof."""
+        found = []
+        if len(self.boots) < self.boots_wanted:
+            found.append(
+                f"{self.boots_wanted - len(self.boots)} of {self.boots_wanted} whole starts"
+            )
+        if len(self.cases) < len(CASES):
+            found.append(f"{len(CASES) - len(self.cases)} of {len(CASES)} cases")
+        if not self.under_firmware:
+            found.append("the decisions under the robot's firmware")
+        return found
+
+
+def as_json(found: Found) -> str:
+    table: dict[str, Any] = {
+        "recorded": found.recording.made_at,
+        "states": len(found.judged),
+        "under_firmware": len(found.under_firmware),
+        "boots": len(found.boots),
+        "boots_wanted": found.boots_wanted,
+        "cases": [asdict(one) for one in found.cases],
+        "faults": found.faults,
+        "missing": found.missing,
+        "took_s": dict(found.took_s),
+    }
+    return json.dumps(table, indent=1)
+
+
+def put_into(page: Path, found: Found) -> None:
+    """Between its two marks; the words around them are a person's."""
+    text = page.read_text()
+    before, _, rest = text.partition(BEGINS)
+    _, _, after = rest.partition(ENDS)
+    if not rest or ENDS not in rest:
+        raise ValueError(f"{page} has no place for the table: {BEGINS} … {ENDS}")
+    page.write_text(f"{before}{BEGINS}\n\n{_written(found)}\n{ENDS}{after}")
+
+
+def _written(found: Found) -> str:
+    parts = [
+        _head(found),
+        "### States judged up to the boot decision\n",
+        _states(found.judged),
+        "### The same under the robot's own firmware\n",
+        _firmware(found.under_firmware),
+        "### Started to the end\n",
+        _boots(found),
+        "### Faults beside power\n",
+        _rows(("case", "came to", ""), ((x.name, x.found, _ok(x.fault)) for x in found.cases)),
+    ]
+    return "\n".join(parts)
+
+
+def _head(found: Found) -> str:
+    recording = found.recording
+    slots = ", ".join(one.name for one in recording.installed)
+    sorts, starts = len(found.under_firmware), len(found.boots)
+    lines = [
+        f"Recorded {recording.made_at} in {recording.took_s / 60:.0f} minutes",
+        f"({recording.emulator}; client {recording.client}; slots: {slots}).",
+        f"{len(found.judged)} states of the disk judged, {sorts} sorts of them under the firmware,",
+        f"{starts} of {found.boots_wanted} points started to the end, {len(found.cases)} cases.",
+        f"**{len(found.faults)} with a fault.**",
+        "Time: " + ", ".join(f"{k} {v / 60:.0f} min" for k, v in found.took_s.items()) + ".",
+    ]
+    if found.missing:
+        lines.append(f"**Not the whole proof**, still to be run: {', '.join(found.missing)}.")
+    lines += [f"- FAULT: {text}" for text in found.faults[:40]]
+    return "\n".join(lines) + "\n"
+
+
+def _states(judged: Sequence[Verdict]) -> str:
+    """By what the robot was doing."""
+    rows: list[tuple[str, ...]] = []
+    by_phase: dict[str, list[Verdict]] = {}
+    for one in judged:
+        by_phase.setdefault(one.phase, []).append(one)
+    for phase, group in by_phase.items():
+        kinds = Counter(one.kind for one in group)
+        starts = Counter(
+            f"{one.outcome} = {one.holds}" if one.holds else one.outcome for one in group
+        )
+        shown = "; ".join(f"{name} ({count})" for name, count in sorted(starts.items()))
+        faults = Counter(one.fault for one in group if one.fault)
+        said = "; ".join(f"{name} ({count})" for name, count in faults.items())
+        rows.append((phase, *(str(kinds[kind]) for kind in Kind), shown, said or "whole"))
+    heads = ("during", "subsets", "torn", "slot in part", "damage", "GRUB starts = artifact", "")
+    return _rows(heads, rows)
+
+
+def _firmware(judged: Sequence[Verdict]) -> str:
+    counted = Counter((one.situation, f"{one.outcome} = {one.holds}", one.fault) for one in judged)
+    rows = ((s, o, str(n), _ok(f)) for (s, o, f), n in sorted(counted.items()))
+    return _rows(("the environment said", "GRUB starts", "sorts", ""), rows)
+
+
+def _boots(found: Found) -> str:
+    counted = Counter(
+        (one.phase, "boundary" if one.boundary else "random", f"{one.outcome} = {one.artifact}",
+         "; ".join(one.faults))
+        for one in found.boots
+    )  # fmt: skip
+    rows = ((p, k, o, str(n), f or "works") for (p, k, o, f), n in sorted(counted.items()))
+    return _rows(("cut during", "place", "comes up as", "starts", ""), rows)
+
+
+def _ok(fault: str) -> str:
+    return fault or "as wanted"
+
+
+def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(heads), ["---"] * len(heads), *(list(row) for row in rows)]
+    table = [f"| {' | '.join(cell.replace(BAR, '/') for cell in line)} |" for line in lines]
+    flat = [" ".join(line.split()) for line in table]
+    return "\n".join(flat) + "\n"

@@ -1,0 +1,130 @@
+"""The page and what it is made of: figures come from a run; one that is not whole says so."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from ota.boot_env.decision import Choice, Started
+from ota.power_cut.boots import Boot, read_boots
+from ota.power_cut.cases import Outcome, read_outcomes
+from ota.power_cut.firmware import read_console
+from ota.power_cut.judge import Slot
+from ota.power_cut.page import BEGINS, ENDS, Found, as_json, put_into
+from ota.power_cut.prove import Mark
+from ota.power_cut.recording import Installed, Recording, load
+from ota.power_cut.verdict import Kept, Kind, Verdict, fault_of, read_verdicts
+
+VERDICT = Verdict(
+    "7: none", Kind.SUBSET, "install 1", "slot a committed", "committed a", "first", ""
+)
+WHOLE = Slot("aa", 4096)
+
+
+def recording(folder: Path) -> Recording:
+    marks = (Mark(0, "first start"), Mark(7, "install 1"))
+    installed = (Installed("first", "aa"),)
+    return Recording(
+        folder, "2026-11-21T23:00:00+00:00", "QEMU", "3.4.0", "x", 60.0, installed, marks
+    )
+
+
+def found(folder: Path) -> Found:
+    boot = Boot(7, True, "install 1", "slot a committed", "committed a", "first", (), 60.0)
+    return Found(recording(folder), [VERDICT], [], [boot], 3, [], {"record": 60.0})
+
+
+def test_recording_is_read_as_it_was_saved(tmp_path: Path):
+    made = recording(tmp_path)
+    assert load(tmp_path) is None
+    made.save()
+    assert load(tmp_path) == made
+
+
+def test_phase_is_the_last_one_that_had_begun(tmp_path: Path):
+    told = recording(tmp_path).told(damage=False)
+    assert [told.phase(at) for at in (0, 6, 7, 99)] == [
+        "first start", "first start", "install 1", "install 1",
+    ]  # fmt: skip
+
+
+def test_line_that_a_killed_run_was_writing_is_left_out(tmp_path: Path):
+    file = tmp_path / "judged.jsonl"
+    with Kept(file) as kept:
+        kept.add(VERDICT)
+    with file.open("a") as out:
+        out.write(json.dumps(asdict(VERDICT))[:30])
+    with Kept(file) as kept:
+        assert kept.done == {VERDICT.key: VERDICT}
+        kept.add(replace(VERDICT, key="8: none"))
+    assert set(read_verdicts(file)) == {"7: none", "8: none"}
+    for read in (read_boots, read_outcomes):
+        (tmp_path / "x").write_text("{")
+        assert read(tmp_path / "x") == []
+        assert read(tmp_path / "y") == []
+
+
+def test_page_takes_its_figures_and_keeps_its_words(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text(f"words\n{BEGINS}\nold\n{ENDS}\nmore\n")
+    put_into(page, found(tmp_path))
+    text = page.read_text()
+    assert text.startswith("words\n")
+    assert text.endswith("more\n")
+    assert "old" not in text
+    assert "1 states of the disk judged" in text
+    put_into(page, found(tmp_path))
+    assert page.read_text() == text
+
+
+def test_page_without_a_place_is_refused(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text("words\n")
+    with pytest.raises(ValueError, match="no place for the table"):
+        put_into(page, found(tmp_path))
+
+
+def test_what_was_not_run_is_said(tmp_path: Path):
+    missing = json.loads(as_json(found(tmp_path)))["missing"]
+    assert missing[0] == "2 of 3 whole starts"
+    assert len(missing) == 3
+
+
+def test_every_fault_is_told_whatever_step_found_it(tmp_path: Path):
+    one = found(tmp_path)
+    bad = replace(
+        one,
+        judged=[replace(VERDICT, fault="nothing starts")],
+        boots=[replace(one.boots[0], faults=("no SSH",))],
+        cases=[Outcome("kernel missing", "rolled-back a", "halt", "wanted rolled-back a", 9.0)],
+    )
+    assert len(bad.faults) == 3
+    assert one.faults == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault"),
+    [
+        (Started(Choice.TRIAL, 3), Started(Choice.ROLLED_BACK, 2), ""),
+        (Started(Choice.TRIAL, 3), Started(Choice.TRIAL, 3), "the trial slot is started twice"),
+        (Started(Choice.HALT, None), None, "nothing starts"),
+        (Started(Choice.RESTORED, 2), None, "both copies of the environment were lost"),
+    ],
+)
+def test_what_must_not_be_is_a_fault(first: Started, second: Started | None, fault: str):
+    assert fault_of(first, second, lambda _: WHOLE, {"aa": "first"}) == fault
+    assert "not whole" in fault_of(Started(Choice.TRIAL, 3), None, lambda _: None, {})
+    other = fault_of(Started(Choice.TRIAL, 3), None, lambda _: WHOLE, {"bb": "first"})
+    assert other == "slot b starts and is no artifact that was installed"
+
+
+def test_console_says_what_was_started_last():
+    trial = "bedplate: slot b (trial)\n"
+    back = "bedplate: slot b cannot be loaded\nbedplate: slot a (rolled-back)\n"
+    over = "EFI stub: Exiting boot services...\nbedplate: slot b (committed)\n"
+    assert read_console(trial) is None
+    assert read_console(trial + back + over) == Started(Choice.ROLLED_BACK, 2)
+    assert read_console(trial + over) == Started(Choice.TRIAL, 3)
+    halted = "bedplate: HALT: no slot of this robot can be started.\n"
+    assert read_console(trial + halted) == Started(Choice.HALT, None)
