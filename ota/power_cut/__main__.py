@@ -2,8 +2,9 @@
 
 Each step keeps what it has done in the folder, so a run that was ended goes on where it was:
   record     three images, one guest, two updates; every write of its disk
-  judge      every state that a cut can leave, to the boot decision; a table of cuts and damage
+  judge      every state that a cut can leave, to the boot decision
   firmware   one state of each sort under the robot's own firmware
+  damage     each copy of the environment ruined, in each situation
   cases      slots that cannot start, clocks, a full disk
   boots      the disk at every boundary and at 200 random points, to a robot at work: hours
 """
@@ -28,8 +29,9 @@ from ota.power_cut.recording import Recording, load
 from ota.power_cut.story import protocol_hash, record_story
 from ota.power_cut.verdict import read_verdicts
 
-STEPS: Final = ("record", "judge", "firmware", "cases", "boots")
+STEPS: Final = ("record", "judge", "firmware", "damage", "cases", "boots")
 TIMES: Final = "times.json"
+JUDGED: Final = "judged.jsonl"
 
 
 def say(text: str) -> None:
@@ -86,11 +88,11 @@ def _recording(folder: Path, *, make: bool) -> Recording | None:
 def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> None:
     work = folder / step
     match step:
-        case "judge":
-            prove(recording.disk, recording.log, work, say, recording.told(damage=True))
+        case "judge" | "damage":
+            told = recording.told(damage=step == "damage")
+            prove(recording.disk, recording.log, work, say, told)
         case "firmware":
-            told = recording.told(damage=False)
-            try_all_sorts(recording.disk, recording.log, work, say, told)
+            try_all_sorts(recording.disk, recording.log, work, say, recording.told())
         case "cases":
             go_through(recording, work, say)
         case "boots":
@@ -104,10 +106,11 @@ def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> No
 
 
 def _found(recording: Recording, folder: Path) -> Found:
+    cuts, damage = (read_verdicts(folder / step / JUDGED) for step in ("judge", "damage"))
     return Found(
         recording=recording,
-        judged=list(read_verdicts(folder / "judge/judged.jsonl").values()),
-        under_firmware=list(read_verdicts(folder / "firmware/judged.jsonl").values()),
+        judged=[*cuts.values(), *damage.values()],
+        under_firmware=list(read_verdicts(folder / "firmware" / JUDGED).values()),
         boots=read_boots(folder / "boots/boots.jsonl"),
         boots_wanted=len(points(recording)),
         cases=read_outcomes(folder / "cases/cases.jsonl"),

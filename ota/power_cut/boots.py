@@ -152,7 +152,7 @@ def expected(disk: Disk) -> Started:
 
 def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot:
     began_s = time.monotonic()
-    told = recording.told(damage=False)
+    told = recording.told()
     wanted = expected(disk)
     name = situation(disk.environment())
     faults: list[str] = []

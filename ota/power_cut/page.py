@@ -47,6 +47,8 @@ class Found:
             )
         if len(self.cases) < len(CASES):
             found.append(f"{len(CASES) - len(self.cases)} of {len(CASES)} cases")
+        if not any(one.kind == Kind.DAMAGE for one in self.judged):
+            found.append("damage")
         if not self.under_firmware:
             found.append("the decisions under the robot's firmware")
         return found

@@ -43,7 +43,8 @@ class Told:
 
     marks: tuple[Mark, ...] = ()
     known: Known = field(default_factory=dict[str, str])
-    damage: bool = False  # whether to ruin parts of the ESP too, in each situation
+    cuts: bool = True
+    damage: bool = False  # whether to ruin parts of the ESP, in each situation
 
     def phase(self, entry: int) -> str:
         passed = [mark.phase for mark in self.marks if mark.entry <= entry]
@@ -85,9 +86,9 @@ class Run:
         for entry, window in numbered_windows(numbered(log)):
             place = Place(entry, self.told.phase(entry), situation(self.disk.environment()))
             small = self.disk.sectors(tuple(one for one in window if self.disk.owner(one) in SMALL))
-            if small:
+            if small and self.told.cuts:
                 self._judge_small(place, small, window)
-            elif entry in self.slot_entries:
+            elif self.told.cuts and entry in self.slot_entries:
                 self._judge_slot(place, window)
             for one in window:
                 self.disk.write(one)

@@ -45,9 +45,10 @@ class Recording:
         """Of the robot's operator."""
         return self.folder / "key"
 
-    def told(self, *, damage: bool) -> Told:
+    def told(self, *, damage: bool = False) -> Told:
+        """For a proof of all cuts, or of the damage beside them."""
         known = {one.digest: one.name for one in self.installed}
-        return Told(self.marks, known, damage)
+        return Told(self.marks, known, cuts=not damage, damage=damage)
 
     def save(self) -> None:
         table = asdict(self) | {"version": VERSION}

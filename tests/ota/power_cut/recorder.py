@@ -12,7 +12,9 @@ from ota.boot_env.decision import Content, Disk, boot
 from ota.boot_env.states import SLOT_A, SLOT_B, State, decode, encode
 from ota.power_cut import write_log
 from ota.power_cut.emulated import ESP_AT, SLOT_AT, Bench, bench, small_slot
+from ota.power_cut.judge import slot_at
 from ota.power_cut.prove import Told, prove
+from ota.power_cut.replay import Disk as Replayed
 from ota.power_cut.verdict import Verdict
 from ota.power_cut.write_log import Wrote
 
@@ -100,3 +102,17 @@ def judged(recorder: Recorder, told: Told | None = None) -> list[Verdict]:
     write_file(recorder.folder / "log", recorder.found)
     disk = recorder.folder / "before.img"
     return prove(disk, recorder.folder / "log", recorder.folder / "judge", lambda _: None, told)
+
+
+def digest(content: bytes) -> str:
+    found = slot_at(lambda at, size: content[at : at + size], 0)
+    assert found is not None
+    return found.digest
+
+
+def flashed(recorder: Recorder) -> bytes:
+    disk = Replayed(recorder.folder / "before.img")
+    try:
+        return disk.read(disk.starts[SLOT_A], 1 << 20)
+    finally:
+        disk.close()

@@ -11,11 +11,17 @@ import pytest
 
 from ota.boot_env.states import SLOT_A, SLOT_B
 from ota.power_cut.emulated import missing_programs
-from ota.power_cut.judge import slot_at
 from ota.power_cut.prove import Mark, Told
-from ota.power_cut.replay import Disk
 from ota.power_cut.verdict import Kind, Verdict
-from tests.ota.power_cut.recorder import COMMIT, INSTALL, Recorder, judged, new_recorder
+from tests.ota.power_cut.recorder import (
+    COMMIT,
+    INSTALL,
+    Recorder,
+    digest,
+    flashed,
+    judged,
+    new_recorder,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,20 +29,6 @@ pytestmark = [
     pytest.mark.skipif(bool(missing_programs()), reason=f"{missing_programs()} missing"),
 ]
 INSTALL_A = ("upgrade_available=1", "mender_boot_part=2", "mender_boot_part_hex=2", "bootcount=0")
-
-
-def digest(content: bytes) -> str:
-    found = slot_at(lambda at, size: content[at : at + size], 0)
-    assert found is not None
-    return found.digest
-
-
-def flashed(recorder: Recorder) -> bytes:
-    disk = Disk(recorder.folder / "before.img")
-    try:
-        return disk.read(disk.starts[SLOT_A], 1 << 20)
-    finally:
-        disk.close()
 
 
 def live(recorder: Recorder) -> Told:
