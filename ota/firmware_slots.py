@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 from ota.boot_env.request import Machine, Refused, not_ready
 from ota.boot_env.states import SLOT_A, SLOT_B, State
 from ota.boot_env.tool import NO_ENVIRONMENT, REFUSED, Options, answer, machine_of, parse, tell
+from ota.boot_env.writer import claim
 from ota.looking import read_table, read_text
 
 VENDOR: Final = "781e084c-a330-417c-b678-38e696380cb9"
@@ -304,7 +305,10 @@ def main(words: list[str], efivars: Path = EFIVARS, note: Path = NOTE) -> int:
                 f"{efivars}: no variables; a PREEMPT_RT kernel shows them only with efi=runtime"
             )
         slots = FirmwareSlots(Firmware(efivars), note, machine_of(options), _boot_id(options))
-        return answer(command, rest, slots)
+        done = answer(command, rest, slots)
+        if command == "ready":
+            claim(options.writer, os.getppid())
+        return done
     except Refused as error:
         tell(str(error))
         return REFUSED

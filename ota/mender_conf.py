@@ -21,6 +21,7 @@ SITE_CA: Final = "/data/bedplate/pki/ca.crt"
 INVITATION: Final = "/data/bedplate/enrolment.json"
 # Made at enrolment (runtime/enrol.py), and what an approval preauthorizes at the server.
 UPDATE_KEY: Final = "/data/bedplate/pki/mender.key"
+CERTIFICATE: Final = "/data/bedplate/pki/robot.crt"  # written last: whoever finds it finds all
 PARTITION: Final = re.compile(r"(?P<disk>[a-z]+|[a-z]+[0-9]+(?:n[0-9]+)?p)(?P<number>[0-9]+)")
 FILES: Final = ("mender.conf", "device_type", "artifact_info")
 MANAGED: Final = "mender-managed"
@@ -34,7 +35,8 @@ class MenderConfError(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """`partition` carries the running slot, as the kernel names it: vda2, nvme0n1p3."""
+    """`partition` carries the running slot, as the kernel names it: vda2, nvme0n1p3. `invited`: the
+    client's key is the one that enrolment has made, or will make."""
 
     slot: str
     partition: str
@@ -114,6 +116,23 @@ def slot_of(command_line: str) -> str:
     return slots[-1] if slots else ""
 
 
+def is_invited(root: Path = Path("/")) -> bool:
+    """Not where enrolment is over and made no key for the client, as an older system did.
+    Its client then makes a key of its own and asks its server, where somebody must accept it."""
+    invitation, certificate, key = (
+        root / name.lstrip("/") for name in (INVITATION, CERTIFICATE, UPDATE_KEY)
+    )
+    if not invitation.is_file():
+        return False
+    if certificate.is_file() and not key.is_file():
+        sys.stderr.write(
+            f"mender_conf: {UPDATE_KEY} is missing, and this robot is enrolled already: the client"
+            " asks its server with a key of its own; let it in there: bedplate ota accept ROBOT\n"
+        )
+        return False
+    return True
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="mender_conf", description="Settings of the client")
     parser.add_argument("--run-dir", type=Path, default=Path("/run/bedplate"))
@@ -121,9 +140,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         slot = slot_of(Path("/proc/cmdline").read_text(encoding="utf-8"))
-        facts = Facts(
-            slot, running_partition(slot), Path(SITE_CA).is_file(), Path(INVITATION).is_file()
-        )
+        facts = Facts(slot, running_partition(slot), Path(SITE_CA).is_file(), is_invited())
         profile = json.loads((args.run_dir / "profile.json").read_text(encoding="utf-8"))
         manifest = json.loads((args.library / "manifest.json").read_text(encoding="utf-8"))
         texts = files(profile, manifest, facts)

@@ -44,7 +44,10 @@ def data_version(steps: Sequence[Migration] = MIGRATIONS) -> int:
 def readable_versions(steps: Sequence[Migration] = MIGRATIONS) -> tuple[int, ...]:
     """What a slot can start from: its own version, and the one before it. An artifact depends on
     one of them, so that the client refuses a downgrade that could not read the data."""
-    newest = data_version(steps)
+    return readable_from(data_version(steps))
+
+
+def readable_from(newest: int) -> tuple[int, ...]:
     return (newest,) if newest == FIRST else (newest - 1, newest)
 
 

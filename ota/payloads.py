@@ -5,6 +5,9 @@ settings, and which versions of the data on a robot the new slot can take over.
 """
 
 import hashlib
+import os
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +18,7 @@ from conf.control import control_bytes
 from conf.profile import profile_bytes
 from conf.schema import Config
 from ota.artifact import Artifact, Payload, file_sha256
-from ota.migrations import data_version, readable_versions
+from ota.migrations import data_version, readable_from
 from ota.refusal import OtaRefusedError, refused
 from ota.schema_version import schema_version
 
@@ -25,6 +28,8 @@ PROFILE: Final = "bedplate-profile"
 MODEL: Final = "bedplate-model"
 SEED: Final = "bedplate-seed"
 SLOT_IMAGE: Final = "slot.img"
+PROVIDES: Final = "provides.json"
+STATED: Final = ("bedplate.config_hash", "bedplate.config_schema", "bedplate.data_version")
 CARD_MAX: Final = 1 << 16
 NETWORK_MAX: Final = 256 << 20
 
@@ -53,21 +58,59 @@ def provides_bytes(config: Config) -> bytes:
 
 
 def rootfs(folder: Path, name: str | None = None) -> Artifact:
-    """From the folder of an image build: slot.img, and the manifest that says what it is."""
+    """From the folder of an image build: slot.img, and the manifest that says what it is.
+
+    What it provides is the image's own word, whatever checkout packs it: a robot that believed in
+    another schema or version of data than it has would refuse what fits and take what does not. On
+    the schema of what runs now it does not depend: a slot brings a profile of its own.
+    """
     image, manifest = folder / SLOT_IMAGE, _table(folder / "manifest.json")
     if not image.is_file():
         raise refused(image, "nothing", "an update carries the slot's image", "make image")
     name = name or str(manifest["artifact_name"])
-    checksum = file_sha256(image)
+    stated = stated_by(image)
+    if stated["bedplate.config_hash"] != manifest["config_hash"]:
+        raise refused(
+            image,
+            f"an image of profile {stated['bedplate.config_hash'][:12]}",
+            f"the manifest beside it is of {str(manifest['config_hash'])[:12]}",
+            "make image, which writes both",
+        )
+    own = {"rootfs-image.version": name, "rootfs-image.checksum": file_sha256(image)}
+    data = int(stated["bedplate.data_version"])
     payload = Payload(
         kind=ROOTFS,
         files={SLOT_IMAGE: image},
-        provides=slot_provides(name, str(manifest["config_hash"]), checksum),
+        provides=stated | own,
         clears=("artifact_group", "rootfs-image.*", "bedplate.*", "bedplate-profile.*",
                 "bedplate-model.*"),
-        depends={"bedplate.data_version": tuple(map(str, readable_versions()))},
+        depends={"bedplate.data_version": tuple(map(str, readable_from(data)))},
     )  # fmt: skip
     return Artifact(name, (str(manifest["hardware"]),), payload, state_scripts())
+
+
+def stated_by(image: Path) -> dict[str, str]:
+    """What the slot in an image says of itself, read out of its file system without a mount."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    program = shutil.which("debugfs", path=path)
+    if program is None:
+        raise refused(
+            "debugfs", "nothing", "it reads what the image says of itself", "apt install e2fsprogs"
+        )
+    words = [program, "-R", f"cat /usr/lib/bedplate/{PROVIDES}", str(image)]
+    said = subprocess.run(words, capture_output=True, check=False).stdout
+    try:
+        found = orjson.loads(said)
+        table = {key: str(found[key]) for key in STATED}
+        int(table["bedplate.data_version"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise refused(
+            image,
+            f"no word of what it provides ({type(error).__name__})",
+            "a robot holds the terms of later artifacts against it",
+            "make image",
+        ) from error
+    return table
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from conf.schema import Config
 from ota.commit_gate import GRACE_S
-from ota.mender_conf import INVITATION, KEY, MANAGED, UPDATE_KEY
+from ota.mender_conf import CERTIFICATE, INVITATION, KEY, MANAGED, UPDATE_KEY
 from runtime.sandbox import EVERYWHERE
 from runtime.units import NOT_OF_ROOT, USER, Place
 
@@ -197,9 +197,10 @@ def _client(place: Place) -> str:
             "After=bedplate-mender-conf.service bedplate-provides.service",
         ],
         # Started before the key that it was told of is there, it waits for ever and says nothing.
+        # With the certificate enrolment is over: a key that is not there then will never be.
         Service=[
             "TimeoutStartSec=infinity",
-            f"ExecStartPre=/bin/sh -c 'while [ -e {INVITATION} ] && [ ! -e {UPDATE_KEY} ];"
-            " do sleep 2; done'",
+            f"ExecStartPre=/bin/sh -c 'while [ -e {INVITATION} ] && [ ! -e {UPDATE_KEY} ]"
+            f" && [ ! -e {CERTIFICATE} ]; do sleep 2; done'",
         ],
     )

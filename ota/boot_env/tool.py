@@ -10,6 +10,7 @@ Every call repairs the copies first. Standard library only, and little of it: in
 an import takes twenty times as long.
 """
 
+import os
 import sys
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from ota.boot_env.request import (
     variables,
 )
 from ota.boot_env.states import SLOT_A, SLOT_B, Copy, State, agreed, decode, encode, orders
+from ota.boot_env.writer import claim
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -41,6 +43,7 @@ class Options(NamedTuple):
     cmdline: str = "/proc/cmdline"
     boot_id: str = "/proc/sys/kernel/random/boot_id"
     gate: str = "/run/bedplate/gate.json"
+    writer: str = "/run/bedplate/slot-writer"
 
 
 def main(words: list[str]) -> int:
@@ -49,7 +52,10 @@ def main(words: list[str]) -> int:
         command, options, rest = parse(words)
         path = options.esp or _device(_facts(options))
         with Esp(path, int(options.offset)) as esp:
-            return answer(command, rest, Environment(esp, machine_of(options)))
+            done = answer(command, rest, Environment(esp, machine_of(options)))
+        if command == "ready":
+            claim(options.writer, os.getppid())
+        return done
     except Refused as error:
         tell(str(error))
         return REFUSED

@@ -1,9 +1,11 @@
 """The real mender-client 3.4 against the double: what it makes of the server's answers."""
 
+import random
 from pathlib import Path
 
 import pytest
 
+from tests.ota.cut_network import cutting
 from tests.ota.mender_api.rig import Console, Device, unique
 from tests.ota.mender_client import Client, eventually, make_client, why_not
 from tests.ota.mender_double.serve import Served
@@ -113,3 +115,21 @@ def test_22_other_dependencies_are_its_own_business(client: Client, console: Con
         assert eventually(lambda: console.deployment(deployment)["status"] == "finished")
     assert console.shown(deployment) == {device.id: "failure"}
     assert client.installed() == "before"
+
+
+@pytest.mark.slow  # the client pauses a minute before it asks for the rest
+def test_a_download_that_is_cut_off_goes_on_where_it_was(
+    tmp_path: Path, served: Served, console: Console
+):
+    size = 4 << 20
+    identity = {"robot_id": unique("osaka")}
+    with cutting(served.url, size // 2) as relay:
+        client = make_client(tmp_path, relay.url, served.certificate, identity, "before")
+        device = admitted(client, console)
+        name = console.artifact(files={"payload": random.Random(1).randbytes(size)})
+        deployment = console.deploy(name, device)
+        with client.daemon():
+            assert eventually(lambda: console.deployment(deployment)["status"] == "finished")
+        assert relay.cuts == 1
+    assert console.shown(deployment) == {device.id: "success"}
+    assert client.installed() == name

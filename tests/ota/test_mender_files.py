@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from conf.load import compose
 from fleet.enrolment import invitation
-from ota.mender_conf import Facts, mender_conf
+from ota.mender_conf import Facts, is_invited, mender_conf
 from ota.units import ota_units
 from runtime.enrol import UPDATE_KEY
 from runtime.units import robot_place
@@ -164,6 +164,30 @@ def test_the_client_is_not_started_before_the_key_that_it_was_told_of_is_there()
     units = ota_units(compose().config, robot_place("osaka-02"))
     text = units["mender-client.service.d/bedplate.conf"]
     wait = "while [ -e /data/bedplate/enrolment.json ] && [ ! -e /data/bedplate/pki/mender.key ]"
-    assert f"ExecStartPre=/bin/sh -c '{wait}; do sleep 2; done'" in text
+    over = " && [ ! -e /data/bedplate/pki/robot.crt ]"
+    assert f"ExecStartPre=/bin/sh -c '{wait}{over}; do sleep 2; done'" in text
     assert "TimeoutStartSec=infinity" in text
     assert f"/pki/{UPDATE_KEY}" in wait
+
+
+@pytest.mark.parametrize(
+    ("there", "invited"),
+    [
+        ((), False),
+        (("enrolment.json",), True),
+        (("enrolment.json", "pki/mender.key"), True),
+        (("enrolment.json", "pki/mender.key", "pki/robot.crt"), True),
+        (("enrolment.json", "pki/robot.crt"), False),
+    ],
+)
+def test_a_robot_that_was_enrolled_without_a_key_for_its_client_does_not_wait_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: tuple[str, ...], invited: bool
+):
+    """The client then makes its own, and the log says who must let it in."""
+    data = tmp_path / "data/bedplate"
+    (data / "pki").mkdir(parents=True)
+    for name in there:
+        (data / name).touch()
+    assert is_invited(tmp_path) is invited
+    said = capsys.readouterr().err
+    assert ("bedplate ota accept" in said) is (len(there) == 2 and not invited)

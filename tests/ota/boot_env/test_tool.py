@@ -32,7 +32,7 @@ class Robot:
     @property
     def options(self) -> list[str]:
         found = ["--esp", str(self.disk.disk), "--offset", str(ESP_AT)]
-        for name in ("cmdline", "boot-id", "gate"):
+        for name in ("cmdline", "boot-id", "gate", "writer"):
             found += [f"--{name}", str(self.folder / name)]
         return found
 

@@ -1,5 +1,6 @@
 """Artifacts: the same bytes from the same inputs, sound names, and what others make of them."""
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -19,6 +20,11 @@ from ota.refusal import OtaRefusedError
 from ota.schema_version import schema_version
 from tests.ota.robot.bench import ROOT, own_config, tighter_config
 
+STATED = {
+    "bedplate.config_hash": "a" * 64,
+    "bedplate.config_schema": "5c" * 8,  # of an older checkout than the one that packs it
+    "bedplate.data_version": "4",
+}
 PERCEPTION = ROOT / "models/perception"
 
 
@@ -31,8 +37,21 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "slot.img").write_bytes(bytes(range(256)) * 4096)
+    return make_image(tmp_path_factory.mktemp("image"), STATED)
+
+
+def make_image(folder: Path, stated: object) -> Path:
+    """As small a slot as there can be, with its word of itself where an image has it."""
+    library = folder / "root/usr/lib/bedplate"
+    library.mkdir(parents=True)
+    (library / "provides.json").write_bytes(orjson.dumps(stated))
+    slot = folder / "slot.img"
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(folder / "root"), str(slot), "1M"]
+    done = subprocess.run(words, check=False, capture_output=True, env={"PATH": path})
+    assert done.returncode == 0, done.stderr
+    with slot.open("ab") as out:
+        out.write(bytes(range(256)) * 64)  # the tree of hashes lies behind the file system
     manifest = {"artifact_name": "1.2.3", "config_hash": "a" * 64, "hardware": "qemu_arm64"}
     (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
     return folder
@@ -129,9 +148,33 @@ def test_no_name_leaves_its_folder(where: str, name: str, image: Path, tmp_path:
 def test_a_root_filesystem_names_its_board_its_data_and_brings_the_script(image: Path) -> None:
     made = rootfs(image, "2.0")
     assert made.device_types == ("qemu_arm64",)
-    assert made.payload.depends == {"bedplate.data_version": ("1",)}
+    assert made.payload.depends == {"bedplate.data_version": ("3", "4")}
     assert made.payload.provides["rootfs-image.version"] == "2.0"
     assert list(made.scripts) == ["ArtifactCommit_Enter_50_bedplate-gate"]
+
+
+def test_a_root_filesystem_provides_what_its_image_says_whoever_packs_it(image: Path) -> None:
+    """Its schema is its own; on the one that runs now nothing of it depends."""
+    made = rootfs(image)
+    assert {key: made.payload.provides[key] for key in STATED} == STATED
+    assert STATED["bedplate.config_schema"] != schema_version()
+    assert "bedplate.config_schema" not in made.payload.depends
+
+
+@pytest.mark.parametrize(
+    ("stated", "say"),
+    [
+        ({}, "no word of what it provides"),
+        ([], "no word of what it provides"),
+        (STATED | {"bedplate.data_version": "new"}, "no word of what it provides"),
+        (STATED | {"bedplate.config_hash": "b" * 64}, "an image of profile bbbb"),
+    ],
+)
+def test_an_image_that_does_not_say_what_it_is_is_not_packed(
+    tmp_path: Path, stated: object, say: str
+) -> None:
+    with pytest.raises(OtaRefusedError, match=say):
+        rootfs(make_image(tmp_path / "image", stated))
 
 
 def test_a_profile_depends_on_the_schema_it_was_made_with() -> None:

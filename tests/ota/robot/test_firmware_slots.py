@@ -263,7 +263,7 @@ def words(robot: Robot, *said: str) -> int:
     (home / "cmdline").write_text(f"bedplate.slot={'ab'[CHAIN_OF[robot.running or 0]]}\n")
     (home / "boot_id").write_text(f"boot-{robot.boots}\n")
     options = ["--cmdline", str(home / "cmdline"), "--boot-id", str(home / "boot_id")]
-    options += ["--gate", str(home / "gate.json")]
+    options += ["--gate", str(home / "gate.json"), "--writer", str(home / "writer")]
     return main([said[0], *options, *said[1:]], home / "efivars", robot.note)
 
 

@@ -116,6 +116,59 @@ def test_a_process_that_is_down_fails_at_the_deadline_with_its_name(world: World
     assert "policyd" in world.events[0][1]["reasons"]
 
 
+def on_trial(world: World) -> World:
+    world.part, world.booted, world.trial = "3", "b", "1"
+    return world
+
+
+def test_a_process_that_crash_loops_is_left_at_the_deadline(world: World) -> None:
+    """Active whenever somebody looks, and never for long."""
+    on_trial(world)
+
+    def pause(seconds: float) -> None:
+        world.pause(seconds)
+        if world.now_s - world.entered_s > 20:
+            world.entered_s = world.now_s
+
+    assert judge_boot(world.machine(), pause, lambda: None).verdict is Verdict.FAIL
+    assert any("gate.processes" in row for row in world.gate()["reasons"])
+    assert ("systemctl", "reboot") in world.told
+
+
+def test_a_boot_report_that_finds_something_wrong_is_left_at_once(world: World) -> None:
+    on_trial(world)
+    report = {"boot_id": BOOT_ID, "healthy": False, "problems": ["kernel: not the manifest's"]}
+    world.robot.paths.boot_report.write_text(json.dumps(report))
+    assert judge(world) is Verdict.FAIL
+    assert any("kernel: not the manifest's" in row for row in world.gate()["reasons"])
+    assert ("systemctl", "reboot") in world.told
+
+
+def test_a_server_that_is_not_reached_is_left_at_the_deadline(world: World) -> None:
+    on_trial(world)
+    world.config = with_server(world.config)
+    assert judge(world) is Verdict.FAIL
+    assert world.now_s >= world.config.ota.gate.timeout_s
+    assert any("gate.server is wrong" in row for row in world.gate()["reasons"])
+
+
+@pytest.mark.parametrize("year", [1970, 2100])
+def test_no_date_moves_a_deadline(world: World, monkeypatch: pytest.MonkeyPatch, year: int) -> None:
+    from datetime import UTC, datetime
+
+    class Date(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Date":
+            return cls(year if len(world.told) % 2 else 2026, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("ota.gate.datetime", Date)
+    assert judge(world) is Verdict.PASS
+    on_trial(world).down = ("policyd",)
+    assert judge(world) is Verdict.FAIL
+    late_s = world.now_s - world.config.ota.gate.timeout_s
+    assert 0 <= late_s < 2 * GRACE_S
+
+
 def test_why_a_slot_was_not_kept_is_known_after_the_restart(world: World) -> None:
     world.down, world.part, world.booted, world.trial = ("policyd",), "3", "b", "1"
     judge(world)
