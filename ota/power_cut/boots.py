@@ -92,6 +92,9 @@ class Replay:
         """Of the robot's operator."""
         return self._recording.key
 
+    def close(self) -> None:
+        self.disk.close()
+
     def to(self, entry: int) -> Disk:
         if entry < self._entry:
             self.disk.close()
@@ -114,10 +117,10 @@ def start_each(
     file = folder / "boots.jsonl"
     done = {(one.entry, one.boundary): one for one in read_boots(file)}
     todo = [point for point in chosen if (point.entry, point.boundary) not in done]
-    replay = Replay(recording, folder / "disk.img") if todo else None
-    with file.open("a") as out:
+    if not todo:
+        return list(done.values())
+    with file.open("a") as out, closing(Replay(recording, folder / "disk.img")) as replay:
         for number, point in enumerate(todo, start=1):
-            assert replay is not None
             made = _start(recording, replay.to(point.entry), point, folder)
             done[point.entry, point.boundary] = made
             _keep(out, made)

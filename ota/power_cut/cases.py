@@ -6,6 +6,7 @@ Each case is the recorded robot at one moment, with one thing made wrong.
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -128,10 +129,10 @@ def go_through(recording: Recording, folder: Path, say: Say) -> list[Outcome]:
     file = folder / "cases.jsonl"
     done = {one.name: one for one in read_outcomes(file)}
     todo = [case for case in CASES if case.name not in done]
-    replay = Replay(recording, folder / "disk.img") if todo else None
-    with file.open("a") as out:
+    if not todo:
+        return list(done.values())
+    with file.open("a") as out, closing(Replay(recording, folder / "disk.img")) as replay:
         for case in todo:
-            assert replay is not None
             entry = next(mark.entry for mark in recording.marks if mark.phase == case.moment)
             made = _try(case, replay, entry - 1, folder)
             done[case.name] = made

@@ -36,7 +36,7 @@ NOT_ON_A_ROBOT: Final = {"decision.py", "model.py"}
 TRIAL_OVER: Final = "sudo grub-mender-grubenv-print upgrade_available | grep -q =0"
 READY: Final = "sudo bedplate-boot-env ready"
 CLIENT_IS_TOLD: Final = "systemctl is-active --quiet bedplate-provides.service"
-SETTLED: Final = "test ! -e /data/bedplate/ota/install.json"
+SETTLED: Final = "sudo test ! -e /data/bedplate/ota/install.json"
 
 
 def protocol_hash() -> str:
