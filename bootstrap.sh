@@ -43,6 +43,7 @@ grub-emu          the boot loader itself, as a program of this machine
 mtools            fills that partition
 postgresql        rows of the fleet, in a cluster that the tests make
 procps            tests that look at processes
+prometheus-alertmanager groups alerts and passes them on, to a receiver that the tests make
 xz-utils          packs the sources that kernel tests build from
 LIST
 }

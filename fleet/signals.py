@@ -31,6 +31,9 @@ def signals(
     if spool is not None:
         values[Signal.SPOOL_USED_RATIO] = spool["used_bytes"] / max(1, spool["max_bytes"])
         values[Signal.SPOOL_NOT_DURABLE] = float(not spool["durable"] or spool["disk_full"])
+    host = live.get("host")
+    if host is not None:
+        values[Signal.DISK_FREE_RATIO] = host.get("disk_free_ratio")
     return values
 
 

@@ -113,6 +113,7 @@ LISTENERS: tuple[Listener, ...] = (
     Listener(process="mosquitto", port=8883, protocol="MQTT 5 over TLS", purpose="telemetry"),
     Listener(process="faultd", port=8884, protocol="TCP relay", purpose="a network one can cut"),
     Listener(process="fleetd", port=8080, protocol="HTTP", purpose="the page"),
+    Listener(process="alertmanager", port=9093, protocol="HTTP", purpose="alerts, on loopback"),
     Listener(process="fleetd", port=8443, protocol="HTTPS", purpose="robots ask to be enrolled"),
 )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from conf.schema.alerts import Alerts, Rule, Signal
 from fleet.alerts.fold import Track, View, view
-from fleet.alerts.lane import Bounds, Change, Lane, Tracks, seen, take
+from fleet.alerts.lane import Bounds, Change, Lane, Tracks, fold_all, seen, take
 from fleet.alerts.sample import Sample, ns
 
 Place = tuple[str, Signal]
@@ -32,6 +32,8 @@ class Engine:
     lanes: dict[Place, Lane] = field(default_factory=dict[Place, Lane])
     counts: Counts = field(default_factory=Counts)
     _seen: dict[Place, Tracks] = field(default_factory=dict[Place, Tracks])
+    _dirty: set[Place] = field(default_factory=set[Place])
+    _due: dict[Place, int] = field(default_factory=dict[Place, int])
 
     def __post_init__(self) -> None:
         self._by_signal: dict[Signal, dict[str, Rule]] = {}
@@ -47,39 +49,79 @@ class Engine:
             if rules is None:
                 continue
             place = (sample.subject, sample.signal)
-            before = self.lanes.get(place, Lane())
+            before = self.lanes.get(place) or Lane()
             lane, changes, used = take(before, rules, sample, self._bounds)
             self._count(before, sample, used=used)
             self.lanes[place] = lane
-            self._seen.pop(place, None)
+            self._see(place, rules, before, sample)
             found += [(sample.subject, change) for change in changes]
         return found
 
     def views(self, now_ns: int) -> Iterator[tuple[str, str, View]]:
         """Subject, rule, and how it stands; of every subject that was ever heard of."""
-        for (subject, signal), lane in self.lanes.items():
-            rules = self._by_signal.get(signal, {})
-            tracks = self._tracks((subject, signal), lane, rules)
-            for key, rule in rules.items():
-                yield subject, key, view(rule, tracks.get(key, Track()), now_ns)
+        for place in self.lanes:
+            yield from self._views(place, now_ns)
+
+    def news(self, now_ns: int) -> tuple[set[Place], list[tuple[str, str, View]]]:
+        """Where something may stand otherwise than when this was asked last, and how."""
+        due = {place for place, at_ns in self._due.items() if at_ns < now_ns}
+        places = self._dirty | due
+        self._dirty = set()
+        found: list[tuple[str, str, View]] = []
+        for place in places:
+            found += self._views(place, now_ns)
+            self._note_due(place, now_ns)
+        return places, found
 
     def view(self, subject: str, key: str, now_ns: int) -> View:
         rule = self.rules.rules[key]
-        place = (subject, rule.signal)
-        lane = self.lanes.get(place, Lane())
-        tracks = self._tracks(place, lane, self._by_signal[rule.signal])
+        tracks = self._tracks((subject, rule.signal))
         return view(rule, tracks.get(key, Track()), now_ns)
+
+    def restore(self, lanes: Mapping[Place, Lane]) -> None:
+        self.lanes.update(lanes)
+        self._dirty |= set(lanes)
 
     def forget(self, subject: str) -> None:
         """A robot that is no longer one of the fleet."""
         for place in [place for place in self.lanes if place[0] == subject]:
             del self.lanes[place]
             self._seen.pop(place, None)
+            self._due.pop(place, None)
+            self._dirty.discard(place)
 
-    def _tracks(self, place: Place, lane: Lane, rules: Mapping[str, Rule]) -> Tracks:
-        """Folded once for each sample that comes, however often it is looked at."""
+    def _views(self, place: Place, now_ns: int) -> Iterator[tuple[str, str, View]]:
+        tracks = self._tracks(place)
+        for key, rule in self._by_signal.get(place[1], {}).items():
+            yield place[0], key, view(rule, tracks.get(key, Track()), now_ns)
+
+    def _note_due(self, place: Place, now_ns: int) -> None:
+        """When silence alone will make it stand otherwise."""
+        tracks = self._tracks(place)
+        ends = [
+            at_ns + ns(rule.no_data_after_s)
+            for key, rule in self._by_signal.get(place[1], {}).items()
+            if (at_ns := tracks.get(key, Track()).at_ns) is not None
+        ]
+        ahead = [end for end in ends if end >= now_ns]
+        if ahead:
+            self._due[place] = min(ahead)
+        else:
+            self._due.pop(place, None)
+
+    def _see(self, place: Place, rules: Mapping[str, Rule], before: Lane, sample: Sample) -> None:
+        """What comes in its turn is folded onto what was seen; after anything else, all anew."""
+        self._dirty.add(place)
+        in_turn = before.newest_ns is None or sample.at_ns > before.newest_ns
+        if in_turn and place in self._seen:
+            self._seen[place] = fold_all(rules, self._seen[place], (sample,))[0]
+        else:
+            self._seen.pop(place, None)
+
+    def _tracks(self, place: Place) -> Tracks:
         if place not in self._seen:
-            self._seen[place] = seen(lane, rules)
+            lane = self.lanes.get(place) or Lane()
+            self._seen[place] = seen(lane, self._by_signal.get(place[1], {}))
         return self._seen[place]
 
     def _count(self, before: Lane, sample: Sample, *, used: bool) -> None:

@@ -56,6 +56,9 @@ class View:
 def fold(rule: Rule, before: Track, sample: Sample) -> Track:
     at_ns = sample.at_ns
     condition = judge(rule, sample, firing=before.phase is Phase.FIRING)
+    if condition is Condition.CLEAR and before.phase is Phase.INACTIVE and not before.edges:
+        # All is well and was: nearly every sample of a fleet, so it is made without detours.
+        return Track(Phase.INACTIVE, before.since_ns, at_ns, before.held_ns, sample.value)
     began = condition is Condition.HOLDS and not before.held
     edges = _recent(rule, (*before.edges, at_ns) if began else before.edges, at_ns)
     held = before.held if condition is Condition.UNKNOWN else condition is Condition.HOLDS

@@ -79,14 +79,13 @@ def take(
     newest_ns = max(sample.at_ns, lane.newest_ns or sample.at_ns)
     waiting, used = insert(lane.waiting, sample)
     done_ns = newest_ns - bounds.lateness_ns
-    lane = replace(lane, newest_ns=newest_ns, waiting=waiting, done_ns=done_ns)
     cut = _count_until(waiting, done_ns)
     ready, rest = waiting[:cut], waiting[cut:]
     tracks, changes = fold_all(rules, lane.tracks, ready)
     folded_ns = ready[-1].at_ns if ready else lane.folded_ns
     past = lane.gap if ready and lane.gap is not None else lane.past
-    lane = replace(lane, tracks=tracks, waiting=rest, folded_ns=folded_ns, past=past)
-    return replace(lane, gap=_gap(lane, bounds)), changes, used
+    gap = _gap(lane.gap, tracks, rest, folded_ns, bounds)
+    return Lane(newest_ns, done_ns, folded_ns, tracks, rest, gap, past), changes, used
 
 
 def seen(lane: Lane, rules: Rules) -> Tracks:
@@ -96,8 +95,10 @@ def seen(lane: Lane, rules: Rules) -> Tracks:
 
 def insert(waiting: tuple[Sample, ...], sample: Sample) -> tuple[tuple[Sample, ...], bool]:
     """Two words about one time are one: the higher in rank, whichever came first."""
+    if not waiting or waiting[-1].at_ns < sample.at_ns:
+        return (*waiting, sample), True
     index = bisect_left(waiting, sample.at_ns, key=lambda one: one.at_ns)
-    if index == len(waiting) or waiting[index].at_ns != sample.at_ns:
+    if waiting[index].at_ns != sample.at_ns:
         return (*waiting[:index], sample, *waiting[index:]), True
     if waiting[index].rank >= sample.rank:
         return waiting, False
@@ -127,19 +128,30 @@ def _change(key: str, track: Track, *, past: bool) -> Change:
 
 
 def _count_until(waiting: tuple[Sample, ...], until_ns: int) -> int:
-    return sum(1 for sample in waiting if sample.at_ns <= until_ns)
+    count = 0
+    for sample in waiting:
+        if sample.at_ns > until_ns:
+            break
+        count += 1
+    return count
 
 
-def _gap(lane: Lane, bounds: Bounds) -> Past | None:
+def _gap(
+    open_gap: Past | None,
+    tracks: Tracks,
+    waiting: tuple[Sample, ...],
+    folded_ns: int | None,
+    bounds: Bounds,
+) -> Past | None:
     """What lies open between what is folded and what is awaited; it moves with what still comes."""
-    if lane.folded_ns is None or not lane.waiting:
+    if folded_ns is None or not waiting:
         return None
-    begins_ns, start_ns = lane.waiting[0].at_ns, lane.folded_ns
-    if begins_ns - start_ns <= bounds.gap_ns:
+    begins_ns = waiting[0].at_ns
+    if begins_ns - folded_ns <= bounds.gap_ns:
         return None
-    if lane.gap is not None and lane.gap.from_ns == start_ns:
-        return replace(lane.gap, until_ns=begins_ns)
-    return Past(start_ns, begins_ns, start_ns, start_ns, lane.tracks)
+    if open_gap is not None and open_gap.from_ns == folded_ns:
+        return replace(open_gap, until_ns=begins_ns)
+    return Past(folded_ns, begins_ns, folded_ns, folded_ns, tracks)
 
 
 def _take_late(
