@@ -25,6 +25,7 @@ from conf.profile import ProfileError, read_profile
 from ota import migrations, switch
 from ota.commit_gate import GRACE_S, Decision, Item, Reading, Verdict, decide
 from ota.gate_readings import (
+    Environment,
     Looker,
     Machine,
     boot_id,
@@ -68,8 +69,13 @@ class Watched:
 
 
 def verdict_table(
-    machine: Machine, watched: Watched, decision: Decision, readings: tuple[Reading, ...]
+    machine: Machine,
+    watched: Watched,
+    decision: Decision,
+    readings: tuple[Reading, ...],
+    environment: Environment,
 ) -> dict[str, Any]:
+    """The word that counts, and how far it is: what an operator and the fleet's page are shown."""
     config = machine.config
     table: dict[str, Any] = {
         "version": VERSION,
@@ -80,6 +86,10 @@ def verdict_table(
         "config_hash": config.config_hash,
         "artifact_name": config.artifact_name,
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "on_trial": environment.on_trial,
+        "attempts": environment.attempts,
+        "elapsed_s": round(machine.monotonic_s() - watched.began_s),
+        "timeout_s": watched.timeout_s,
         "readings": [
             {
                 "item": row.item.value,
@@ -111,23 +121,21 @@ def watch(
         readings = looker.look()
         elapsed_s = machine.monotonic_s() - watched.began_s
         decision = decide(readings, elapsed_s, watched.timeout_s)
-        write_verdict(watched.verdict_file, verdict_table(machine, watched, decision, readings))
+        table = verdict_table(machine, watched, decision, readings, looker.environment)
+        write_verdict(watched.verdict_file, table)
         beat()
         if decision.reasons != said:
             said = decision.reasons
             log.info("%s: %s", decision.verdict.value, "; ".join(said) or "everything is well")
         if decision.is_final:
-            tell(machine, watched, decision, readings)
+            tell(machine, watched, decision, table)
             return decision
         pause(LOOK_S)
 
 
-def tell(
-    machine: Machine, watched: Watched, decision: Decision, readings: tuple[Reading, ...]
-) -> None:
+def tell(machine: Machine, watched: Watched, decision: Decision, table: dict[str, Any]) -> None:
     """To the fleet at once; a failure also to data, for it is asked about after the restart."""
     well = decision.verdict is Verdict.PASS
-    table = verdict_table(machine, watched, decision, readings)
     fields = {
         "slot": str(table["slot"]),
         "what": "slot" if watched.token is None else "switch",
@@ -174,7 +182,15 @@ def follow(
     while read_environment(machine).on_trial is True:
         beat()
         pause(POLL_S)
+    if on_trial:
+        say_committed(machine.paths.gate)
     settle(machine, looker, was_on_trial=on_trial)
+
+
+def say_committed(verdict_file: Path) -> None:
+    table = read_table(verdict_file)
+    if table is not None:
+        write_verdict(verdict_file, {**table, "on_trial": False})
 
 
 def leave(machine: Machine, decision: Decision, pause: Pause, beat: Callable[[], None]) -> None:

@@ -82,15 +82,19 @@ class Environment:
 
     slot: str | None
     on_trial: bool | None
+    attempts: int | None = None  # boots of the trial
 
 
 def read_environment(machine: Machine) -> Environment:
-    said = machine.run([machine.print_tool, "mender_boot_part", "upgrade_available"])
+    words = ["mender_boot_part", "upgrade_available", "bootcount"]
+    said = machine.run([machine.print_tool, *words])
     if said is None:
         return Environment(None, None)
     values = dict(line.split("=", 1) for line in said.splitlines() if line.count("=") == 1)
     on_trial = {"1": True, "0": False}.get(values.get("upgrade_available", ""))
-    return Environment(SLOT_OF_PART.get(values.get("mender_boot_part", "")), on_trial)
+    count = values.get("bootcount", "")
+    attempts = int(count) if count.isdigit() else None
+    return Environment(SLOT_OF_PART.get(values.get("mender_boot_part", "")), on_trial, attempts)
 
 
 def booted_slot(machine: Machine) -> str | None:
@@ -316,7 +320,7 @@ class Looker:
         self._watch = WakeupWatch(machine.shm)
         self._settled = False
         self._server: bool | None = None
-        self._environment: Environment | None = None
+        self.environment = Environment(None, None)
         self.wakeups: Wakeups | None = None
 
     def look(self) -> tuple[Reading, ...]:
@@ -345,10 +349,9 @@ class Looker:
     def _read_environment(self) -> Environment:
         """Once it is known: while a slot is judged only its commit changes it, and each question is
         a process of its own beside the loop that is being watched."""
-        known = self._environment
-        if known is None or known.slot is None:
-            known = self._environment = read_environment(self._machine)
-        return known
+        if self.environment.slot is None:
+            self.environment = read_environment(self._machine)
+        return self.environment
 
     def _ask_server(self) -> Reading:
         url = self._machine.config.ota.mender.server_url

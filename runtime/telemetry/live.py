@@ -74,7 +74,13 @@ class Way:
 
 
 def live_message(
-    about: About, readings: Readings, tasks: Tasks, depth: Depth, way: Way, wall_ns: int
+    about: About,
+    readings: Readings,
+    tasks: Tasks,
+    depth: Depth,
+    way: Way,
+    wall_ns: int,
+    update: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "v": 1,
@@ -91,6 +97,7 @@ def live_message(
         "tasks": tasks.__dict__,
         "spool": _spool(depth),
         "uplink": way.__dict__,
+        "update": update,
     }
 
 

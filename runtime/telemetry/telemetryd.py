@@ -27,6 +27,7 @@ from runtime.telemetry.metrics import Since, robot_metrics, spool_metric
 from runtime.telemetry.outbox import Outbox, OutboxLimits, Sender
 from runtime.telemetry.reading import Eyes, Readings
 from runtime.telemetry.spool_file import SpoolError, SpoolLimits
+from runtime.telemetry.updates import read_update
 from runtime.telemetry.uplink import MemoryUplink, MqttUplink, Presence, Uplink, UplinkSettings
 from runtime.topics import TopicName
 from runtime.uplink import Uplink as UplinkStatus
@@ -149,6 +150,7 @@ class Telemetry:
         self._live_due = Every(live_ns)
         self._snapshot_due = Every(_period_ns(rate["snapshot"].rate_hz))
         self._status_due = Every(STATUS_EVERY_NS)
+        self._update = read_update(context.paths)
         self._books_due = Every(BOOKS_EVERY_NS)
 
     def step(self, now_ns: int) -> None:
@@ -244,6 +246,7 @@ class Telemetry:
             for camera, jpeg in self._snapshots.new():
                 self._send(TopicName.SNAPSHOT, jpeg, camera)
         if self._status_due.is_due(now_ns):
+            self._update = read_update(self._context.paths)
             status = UplinkStatus(connected, self._heard_ns, now_ns)
             self._write_status(status)
         if self._books_due.is_due(now_ns):
@@ -264,6 +267,7 @@ class Telemetry:
             self.journal.active.depth(),
             way,
             self._clock.wall_ns(),
+            self._update,
         )
         self._send(TopicName.LIVE, orjson.dumps(message))
 

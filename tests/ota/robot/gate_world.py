@@ -38,7 +38,8 @@ class World:
     def run(self, command: Sequence[str]) -> str | None:
         words = tuple(command)
         if words[0] == "print":
-            return f"mender_boot_part={self.part}\nupgrade_available={self.trial}\n"
+            count = f"bootcount={self.trial}\n"
+            return f"mender_boot_part={self.part}\nupgrade_available={self.trial}\n{count}"
         if words[:2] == ("systemctl", "show"):
             return "\n\n".join(self._unit(unit) for unit in words[3:])
         self.told.append(words)

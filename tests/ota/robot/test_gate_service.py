@@ -21,6 +21,7 @@ from records import Certainty
 from runtime.paths import Paths
 from runtime.shm import Shm
 from runtime.shm import Verdict as SafetyVerdict
+from runtime.telemetry.updates import read_update
 from runtime.uplink import Uplink, write_uplink
 from tests.ota.robot.bench import BOOT_ID, make_robot, own_config
 from tests.ota.robot.gate_world import Histograms, World, judge, mark
@@ -44,6 +45,26 @@ def test_a_pass_on_trial_is_committed_by_itself_only_if_it_came_from_a_file(worl
     assert not (world.robot.paths.ota / "install.json").exists()
     kept = json.loads((world.robot.paths.ota / "latency.json").read_text())
     assert kept["p999_us"] == 40.0
+
+
+def test_the_fleets_page_is_told_how_it_stands_until_it_is_settled(world: World) -> None:
+    """The two meet in a file: what the gate writes, telemetry must understand."""
+    on_trial(world)
+    seen: list[tuple[object, ...]] = []
+
+    def pause(seconds: float) -> None:
+        world.pause(seconds)
+        told = read_update(world.robot.paths)
+        assert told is not None
+        seen.append((told["on_trial"], told["attempts"], told["verdict"], len(told["findings"])))
+        world.trial = "1" if len(seen) < 70 else "0"
+
+    judge_boot(world.machine(), pause, lambda: None)
+    assert seen[0] == (True, 1, "waiting", len(Item))
+    assert seen[-1] == (True, 1, "pass", len(Item))
+    told = read_update(world.robot.paths)
+    assert told is not None
+    assert (told["on_trial"], told["verdict"], told["findings"]) == (False, "pass", [])
 
 
 def test_the_latency_is_kept_only_after_the_commit(world: World) -> None:

@@ -107,6 +107,7 @@ def can_take_the_next(machine: Machine) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_forty_updates_in_turn_and_each_is_the_one_that_runs(machine: Machine) -> None:
     """Up and down: every fourth one is an older release again."""
     kept = machine.folder / "data/of-the-robot"
