@@ -13,17 +13,21 @@ from conf.mistake import ConfigError
 from conf.profile import read_profile
 from fleet.broker import BrokerError
 from fleet.enrolment_cli import app as enrolment_app
+from fleet.events.cli import COMMANDS as EVENT_COMMANDS
 from fleet.influxd import InfluxdError
+from fleet.metrics.cli import COMMANDS as METRIC_COMMANDS
 from fleet.people.cli import app as people_app
+from fleet.postgresd import PostgresError
 from fleet.prepare import LocalRobot, prepare
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
-from fleet.store.series import EVENT, Query, StoreUnavailableError
-from runtime.telemetry.line import plain_names
+from fleet.store.series import StoreUnavailableError
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
 app.add_typer(people_app, name="people", help="Accounts, passwords, tokens, and who did what.")
+for _name, _command in {**METRIC_COMMANDS, **EVENT_COMMANDS}.items():
+    app.command(_name)(_command)
 REFUSED = 2
 
 FleetDir = Annotated[
@@ -48,9 +52,10 @@ def prepare_side(
         config = read_profile(profile) if profile.exists() else compose().config
         local = LocalRobot(data_dir / "pki", run_dir / "agent.sock", run_dir / "faults.sock")
         made = prepare(config, fleet_dir, local)
-    except (ConfigError, BrokerError, InfluxdError, OSError) as error:
+    except (ConfigError, BrokerError, InfluxdError, PostgresError, OSError) as error:
         _refuse(error)
-    commands = {"broker": made.broker, "influxd": made.influxd, "ingestd": made.ingestd}
+    servers = {"influxd": made.influxd, "postgresd": made.postgresd}
+    commands = {"broker": made.broker, **servers, "ingestd": made.ingestd}
     _print({**commands, "fleetd": made.fleetd, "page": made.page_url})
 
 
@@ -106,34 +111,6 @@ def accounting(
             print(f"{item.robot_id:<20} {item.head:>9} {item.stored:>9} {item.refused:>8}", end="")
             print(f" {item.thinned:>8} {item.pending:>8} {item.missing:>8}")
     raise typer.Exit(1 if any(account.missing for account in accounts) else 0)
-
-
-@app.command()
-def events(
-    robot: RobotId = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    fleet_dir: FleetDir = DEFAULT_DIR,
-    json: AsJson = False,
-) -> None:
-    """The newest events, newest first."""
-    from fleet.ingestd import open_store
-
-    settings = _settings(fleet_dir)
-    try:
-        store = open_store(settings)
-        points = store.points(Query(EVENT, robot, limit=limit))
-        store.close()
-    except (StoreUnavailableError, OSError) as error:
-        _refuse(error)
-    rows = [
-        {"time_ns": p.time_ns, "robot": p.tags.get("robot"), **plain_names(p.fields)}
-        for p in points
-    ]
-    if json:
-        _print(rows)
-        return
-    for row in rows:
-        print(f"{row['time_ns']}  {row['robot']:<16} {row['severity']:<9} {row['name']}")
 
 
 @app.command()

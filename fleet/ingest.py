@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy.engine import Connection
 
 from fleet.clock import Clock
+from fleet.events.log import Logged, read_event
+from fleet.events.log import write as write_events
 from fleet.metrics.measure import Measure, measures, time_of
 from fleet.metrics.rollup import Origin, Sums
 from fleet.store.books import Books, Settlement
@@ -68,7 +70,7 @@ class Ingest:
         refused = self._store.write(gathered.lines) if gathered.lines else {}
         settlements = _settle(gathered, refused)
         if settlements:
-            self._books.settle(settlements, _Rollup(gathered.frames, self._clock.wall_ns()))
+            self._books.settle(settlements, _Also(gathered.frames, self._clock.wall_ns()))
         self._count(batch, gathered, len(refused))
         return [_acknowledge(f, s) for f, s in zip(gathered.frames, settlements, strict=True)]
 
@@ -101,37 +103,59 @@ class Ingest:
         self.counts.points_refused += refused
 
 
-class _Rollup:
-    """The fleet's numbers of one batch: lines are read before the books are held."""
+@dataclass(frozen=True)
+class _Reading:
+    """What one line says beside being stored."""
+
+    seq: int
+    at_ns: int
+    said: list[Measure]
+    event: Logged | None
+
+
+class _Also:
+    """Numbers and events of one batch: lines are read before the books are held."""
 
     def __init__(self, frames: Sequence[TelemetryFrame], arrived_ns: int) -> None:
         self._arrived_ns = arrived_ns
-        self._frames = frames
-        self._found = [list(_measured(frame)) for frame in frames]
+        self._found = [(origin, list(_read(frame, origin))) for frame, origin in _origins(frames)]
 
     def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
         sums = Sums(self._arrived_ns)
-        for frame, found, numbers in zip(self._frames, self._found, fresh, strict=True):
-            origin = Origin(
+        events: list[Logged] = []
+        for (origin, readings), numbers in zip(self._found, fresh, strict=True):
+            sums.note_frame(origin)
+            for reading in readings:
+                if reading.seq not in numbers:
+                    continue
+                sums.add(origin, reading.at_ns, reading.said)
+                if reading.event is not None:
+                    events.append(reading.event)
+        sums.write(connection)
+        write_events(connection, events, self._arrived_ns)
+
+
+def _origins(frames: Sequence[TelemetryFrame]) -> Iterator[tuple[TelemetryFrame, Origin]]:
+    for frame in frames:
+        yield (
+            frame,
+            Origin(
                 robot=frame.robot_id,
                 site=frame.site,
                 hardware=frame.hardware,
                 version=frame.artifact_name,
                 config_hash=frame.config_hash,
                 replayed=frame.replayed,
-            )
-            sums.note_frame(origin)
-            for seq, at_ns, said in found:
-                if seq in numbers:
-                    sums.add(origin, at_ns, said)
-        sums.write(connection)
+            ),
+        )
 
 
-def _measured(frame: TelemetryFrame) -> Iterator[tuple[int, int, list[Measure]]]:
+def _read(frame: TelemetryFrame, origin: Origin) -> Iterator[_Reading]:
     for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
+        event = read_event(line, origin, frame.epoch, seq)
         said = measures(line)
-        if said:
-            yield seq, time_of(line), said
+        if said or event is not None:
+            yield _Reading(seq, time_of(line), said, event)
 
 
 def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:

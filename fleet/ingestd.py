@@ -9,6 +9,7 @@ import argparse
 import logging
 import queue
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -19,7 +20,9 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from conf.schema.telemetry import Store
 from fleet.clock import SystemClock
+from fleet.events.log import adopt
 from fleet.ingest import Incoming, Ingest
+from fleet.metrics.keep import thin
 from fleet.mqtt import RECEIVE_MAXIMUM, FleetClient
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
@@ -71,6 +74,7 @@ class Ingester:
         )
 
     def run(self) -> None:
+        self._adopt()
         self._link.start()
         reported = expired = time.monotonic()
         while not self._ending.is_set():
@@ -122,10 +126,26 @@ class Ingester:
                     self._link.client.ack(arrived.message.mid, arrived.message.qos)
             return
 
+    def _adopt(self) -> None:
+        """Events of before there was a log of them."""
+        try:
+            found = adopt(self.books.engine, self.store, self.clock.wall_ns())
+        except StoreUnavailableError as error:
+            log.warning("events of earlier versions cannot be searched yet: %s", error)
+            return
+        if found:
+            log.info("%d events of an earlier version can be searched now", found)
+
     def _expire(self) -> None:
-        if isinstance(self.store, EmbeddedStore):
-            gone = self.store.expire(self.clock.wall_ns(), self._settings.retention_days)
-            log.info("retention: %d points deleted", gone)
+        """What is too old; a database that is away just now is asked again at the next turn."""
+        now_ns = self.clock.wall_ns()
+        try:
+            thin(self.books.engine, now_ns // 10**9, self._settings.keep)
+            if isinstance(self.store, EmbeddedStore):
+                gone = self.store.expire(now_ns, self._settings.retention_days)
+                log.info("retention: %d points deleted", gone)
+        except (StoreUnavailableError, sqlite3.Error) as error:
+            log.warning("nothing was thinned: %s", error)
 
 
 def open_store(settings: FleetSettings) -> SeriesStore:

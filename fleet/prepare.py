@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.schema import Config
-from conf.schema.telemetry import Store
+from conf.schema.telemetry import Rows, Store
 from fleet.broker import broker_command, write_broker
 from fleet.influxd import ensure_binary, ensure_credentials
 from fleet.pki import Authority, equip_robot
-from fleet.settings import FleetSettings, InfluxSettings, RobotEntry, write_settings
+from fleet.postgresd import cluster_of, ensure_cluster
+from fleet.settings import (
+    FleetSettings,
+    InfluxSettings,
+    PostgresSettings,
+    RobotEntry,
+    write_settings,
+)
 from runtime.topics import Party
 
 LOOPBACK = "127.0.0.1"
@@ -32,6 +39,7 @@ class Prepared:
     settings: FleetSettings
     broker: list[str]
     influxd: list[str] | None
+    postgresd: list[str] | None
     ingestd: list[str]
     fleetd: list[str]
     page_url: str
@@ -52,11 +60,15 @@ def prepare(config: Config, root: Path, robot: LocalRobot) -> Prepared:
         ensure_binary()
         ensure_credentials(settings.influx.credentials)
         influxd = _module("fleet.influxd", root)
+    own_rows = settings.postgres is not None and not config.telemetry.postgresql.host
+    if own_rows:
+        ensure_cluster(cluster_of(root))
     write_settings(settings)
     return Prepared(
         settings=settings,
         broker=broker_command(files),
         influxd=influxd,
+        postgresd=_module("fleet.postgresd", root) if own_rows else None,
         ingestd=_module("fleet.ingestd", root),
         fleetd=_module("fleet.fleetd", root),
         page_url=f"http://{settings.page_host}:{settings.page_port}/",
@@ -84,6 +96,8 @@ def make_settings(config: Config, root: Path, robot: LocalRobot) -> FleetSetting
             database=telemetry.influx.database,
             credentials=root / "influxdb" / "credentials",
         ),
+        postgres=_postgres(config, root),
+        keep=telemetry.keep,
         page_host=LOOPBACK,
         page_port=telemetry.page.port,
         enrolment_port=telemetry.page.enrolment_port,
@@ -92,6 +106,23 @@ def make_settings(config: Config, root: Path, robot: LocalRobot) -> FleetSetting
         alerts=config.alerts,
         robots=(entry,),
     )
+
+
+def _postgres(config: Config, root: Path) -> PostgresSettings | None:
+    wanted = config.telemetry.postgresql
+    match config.telemetry.rows:
+        case Rows.SQLITE:
+            return None
+        case Rows.POSTGRESQL if not wanted.host:
+            return cluster_of(root).settings(wanted.database)
+        case Rows.POSTGRESQL:
+            return PostgresSettings(
+                host=wanted.host,
+                port=wanted.port,
+                database=wanted.database,
+                user=wanted.user,
+                password=root / "postgresql.password",
+            )
 
 
 def _module(name: str, root: Path) -> list[str]:

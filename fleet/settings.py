@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.engine import URL
 
 from conf.schema.alerts import Alerts
-from conf.schema.telemetry import Store
+from conf.schema.telemetry import Keep, Store
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -57,6 +57,14 @@ class PostgresSettings(Part):
         ).render_as_string(hide_password=False)
 
 
+class Targets(Part):
+    """What the fleet is measured against."""
+
+    success_ratio: float = 0.9
+    uptime_ratio: float = 0.999
+    latency_p95_ms: float = 250.0
+
+
 class FleetSettings(Part):
     root: Path
     broker_host: str
@@ -65,6 +73,7 @@ class FleetSettings(Part):
     retention_days: float
     influx: InfluxSettings
     postgres: PostgresSettings | None = None  # None: rows in SQLite
+    keep: Keep = Keep()
     page_host: str
     page_port: Port
     public_url: str = ""  # where a proxy with a certificate serves the page, if one does
@@ -72,6 +81,7 @@ class FleetSettings(Part):
     stale_ms: int
     offline_ms: int
     alerts: Alerts
+    targets: Targets = Targets()
     robots: tuple[RobotEntry, ...]
 
     @property

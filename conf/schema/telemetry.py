@@ -43,6 +43,38 @@ class Stream(Model):
     durable: bool = setting("goes through the spool, is acknowledged and resent")
 
 
+class Rows(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+class Postgres(Model):
+    """PostgreSQL 13 or later, for rows: books, numbers, events, people, incidents."""
+
+    host: str = setting(
+        "its address or the folder of its socket; empty: one of the fleet's own, made by prepare",
+        default="",
+        max_length=253,
+    )
+    port: int = setting("its port", default=5432, ge=1, le=65_535)
+    database: Key = setting("database, made beforehand", default="bedplate")
+    user: Key = setting("user; its password lies in the fleet's folder", default="bedplate")
+
+
+class Keep(Model):
+    """How long the fleet's numbers stay how fine, and its events at all."""
+
+    fine_hours: float = setting(
+        "minutes of the fleet and five-minute spans of each robot, before hours are made of them",
+        default=48.0,
+        ge=1,
+        le=24 * 366,
+    )
+    hourly_days: float = setting("hours, before days are made of them", default=35.0, ge=8, le=3660)
+    daily_days: float = setting("days, before they are deleted", default=400.0, ge=8, le=36_600)
+    events_days: float = setting("events, after their arrival", default=30.0, gt=0, le=3660)
+
+
 class Embedded(Model):
     """The series store of a fleet that runs without a database server."""
 
@@ -78,6 +110,9 @@ class Telemetry(Model):
     store: Store = setting("series store of the fleet side", default=Store.EMBEDDED)
     embedded: Embedded = setting("settings of that store", default=Embedded())
     influx: Influx = setting("settings of the other one", default=Influx())
+    rows: Rows = setting("database of rows on the fleet side", default=Rows.SQLITE)
+    postgresql: Postgres = setting("settings of it, where it is that", default=Postgres())
+    keep: Keep = setting("how long the fleet keeps what, and how fine", default=Keep())
     page: Page = setting("the robot's page", default=Page())
     frame_period_ms: int = setting("records of this time share a frame", default=1000, ge=50)
     resend_ms: int = setting("unacknowledged frames are sent again after", default=5000, ge=100)

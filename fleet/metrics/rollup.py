@@ -58,10 +58,9 @@ class Sums:
             self._seen[origin.robot] = origin
 
     def add(self, origin: Origin, at_ns: int, found: Iterable[Measure]) -> None:
-        if not self._arrived_ns - LATE_NS <= at_ns <= self._arrived_ns + EARLY_NS:
-            self._misdated[origin.robot] += 1
-            at_ns = self._arrived_ns
-        at_s = at_ns // 10**9
+        likely_ns = plausible_ns(at_ns, self._arrived_ns)
+        self._misdated[origin.robot] += int(likely_ns != at_ns)
+        at_s = likely_ns // 10**9
         for measure in found:
             match measure:
                 case TaskEnd():
@@ -138,6 +137,11 @@ class Sums:
             )
 
 
+def plausible_ns(at_ns: int, arrived_ns: int) -> int:
+    """The robot's time; the fleet's where a clock must be wrong, since no record is so late."""
+    return at_ns if arrived_ns - LATE_NS <= at_ns <= arrived_ns + EARLY_NS else arrived_ns
+
+
 def insert(connection: Connection, table: sql.Table) -> "sqlite.Insert | postgresql.Insert":
     """Both know ON CONFLICT, and SQLAlchemy has it for each apart."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
@@ -147,10 +151,10 @@ def add_up(connection: Connection, table: sql.Table, rows: list[dict[str, Any]])
     if not rows:
         return
     statement = insert(connection, table)
-    connection.execute(_summing(statement, table), rows)
+    connection.execute(summing(statement, table), rows)
 
 
-def _summing(statement: Any, table: sql.Table) -> Any:
+def summing(statement: Any, table: sql.Table) -> Any:
     keys = [column.name for column in table.primary_key]
     sums = {
         column.name: column + statement.excluded[column.name]

@@ -4,7 +4,7 @@ The books answer one question exactly: of all that a robot ever gave a number to
 what was refused for good, what did the robot give up, what does it still hold, and what is missing?
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -181,6 +181,10 @@ class Books:
         query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
         return [_plain(row) for row in self.read(query)]
 
+    def poison_count(self) -> int:
+        """How many were ever set aside; the oldest are not kept themselves."""
+        return int(self.read(sql.select(sql.func.coalesce(sql.func.max(POISON.c.id), 0)))[0][0])
+
     def refused(self, robot_id: str, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(REFUSED).where(REFUSED.c.robot == robot_id).limit(limit)
         return [_plain(row) for row in self.read(query)]
@@ -191,10 +195,18 @@ class Books:
         return [_plain(row) for row in self.read(query)]
 
     def accounts(self, robot_id: str | None = None) -> list[Account]:
-        query = sql.select(ACCOUNT).order_by(ACCOUNT.c.robot, ACCOUNT.c.at_ns)
+        """Of each spool, in two questions however many there are."""
+        accounts = sql.select(ACCOUNT).order_by(ACCOUNT.c.robot, ACCOUNT.c.at_ns)
+        settled = sql.select(SETTLED)
         if robot_id is not None:
-            query = query.where(ACCOUNT.c.robot == robot_id)
-        return [self._account(row) for row in self.read(query)]
+            accounts = accounts.where(ACCOUNT.c.robot == robot_id)
+            settled = settled.where(SETTLED.c.robot == robot_id)
+        parts: dict[tuple[str, int, str], SeqSet] = {}
+        found = self.read(accounts)  # first: what is settled meanwhile only adds to it
+        for row in self.read(settled):
+            part = parts.setdefault((row.robot, row.epoch, row.outcome), SeqSet())
+            part.add(row.first, row.last)
+        return [_account(row, parts) for row in found]
 
     def settled(self, robot_id: str, epoch: int, outcome: Outcome) -> SeqSet:
         query = sql.select(SETTLED.c.first, SETTLED.c.last).where(
@@ -206,29 +218,6 @@ class Books:
         if self._owned:
             self.engine.dispose()
 
-    def _account(self, row: Any) -> Account:
-        parts = {o: self.settled(row.robot, row.epoch, o) for o in Outcome}
-        given = SeqSet(((1, row.head),)) if row.head else SeqSet()
-        stored = parts[Outcome.STORED].within(1, row.head)
-        refused = parts[Outcome.REFUSED].within(1, row.head).minus(stored)
-        thinned = parts[Outcome.THINNED].within(1, row.head).minus(stored).minus(refused)
-        left = given.minus(stored).minus(refused).minus(thinned)
-        pending = SeqSet(parse_ranges(orjson.loads(row.pending)))
-        missing = left.minus(pending)
-        return Account(
-            robot_id=row.robot,
-            epoch=row.epoch,
-            head=row.head,
-            stored=len(stored),
-            refused=len(refused),
-            thinned=len(thinned),
-            pending=len(left) - len(missing),
-            missing=len(missing),
-            missing_ranges=missing.ranges()[:100],
-            counters=orjson.loads(row.counters),
-            at_ns=row.at_ns,
-        )
-
     def read(self, query: Any) -> Sequence[Any]:
         return read(self.engine, query)
 
@@ -238,6 +227,30 @@ class Books:
 
 def _lock_name(robot_id: str) -> str:
     return f"books/{robot_id}"
+
+
+def _account(row: Any, settled: Mapping[tuple[str, int, str], SeqSet]) -> Account:
+    parts = {o: settled.get((row.robot, row.epoch, o.value), SeqSet()) for o in Outcome}
+    given = SeqSet(((1, row.head),)) if row.head else SeqSet()
+    stored = parts[Outcome.STORED].within(1, row.head)
+    refused = parts[Outcome.REFUSED].within(1, row.head).minus(stored)
+    thinned = parts[Outcome.THINNED].within(1, row.head).minus(stored).minus(refused)
+    left = given.minus(stored).minus(refused).minus(thinned)
+    pending = SeqSet(parse_ranges(orjson.loads(row.pending)))
+    missing = left.minus(pending)
+    return Account(
+        robot_id=row.robot,
+        epoch=row.epoch,
+        head=row.head,
+        stored=len(stored),
+        refused=len(refused),
+        thinned=len(thinned),
+        pending=len(left) - len(missing),
+        missing=len(missing),
+        missing_ranges=missing.ranges()[:100],
+        counters=orjson.loads(row.counters),
+        at_ns=row.at_ns,
+    )
 
 
 def parse_account(message: bytes) -> tuple[int, int, tuple[Range, ...], dict[str, int]]:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fleet.store.series import StoreUnavailableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-WAIT_S = 10  # for somebody else's transaction, and for a server to answer
+WAIT_S = 30  # for somebody else's transaction, and for a server to answer
 STATEMENT_S = 60
 _UPGRADE = "bedplate/upgrade"
 

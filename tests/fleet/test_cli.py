@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fleet.cli import app
+from fleet.events.log import adopt
 from fleet.settings import FleetSettings
 from fleet.store.books import Books, Settlement
 from fleet.store.embedded import EmbeddedStore
@@ -24,6 +25,8 @@ def filled(settings: FleetSettings) -> FleetSettings:
     account = {"v": 1, "epoch": 5, "head": 10, "pending": [[9, 9]], "counters": {}}
     books.note_account("osaka-01", orjson.dumps(account), 1)
     books.set_aside("t", "why", b"\x00", 1)
+    assert adopt(books.engine, store, 10**18) == 1
+    assert adopt(books.engine, store, 10**18) == 0
     store.close()
     books.close()
     return settings
