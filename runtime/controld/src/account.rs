@@ -63,10 +63,11 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The first cycle starts at the second grid point from now, whatever the grid's origin.
+    /// The first cycle starts at the second grid point from now. The grid lies half a period off whole periods: at
+    /// whole milliseconds the kernel's tick comes, and whoever wakes with it waits for it.
     #[must_use]
     pub const fn starting(now_ns: i64, period_ns: i64) -> Self {
-        Self { period_ns, next_ns: (now_ns / period_ns + 2) * period_ns }
+        Self { period_ns, next_ns: ((now_ns - period_ns / 2).div_euclid(period_ns) + 2) * period_ns + period_ns / 2 }
     }
 
     /// Moves on to the next point that still lies ahead; says how many whole periods were lost.
@@ -166,6 +167,8 @@ mod tests {
         fn the_next_cycle_always_starts_ahead_on_the_grid(start in 0i64..1 << 40, took in prop::collection::vec(0i64..10_000, 1..50)) {
             let mut grid = Grid::starting(start, 1000);
             let origin = grid.next_ns % 1000;
+            prop_assert_eq!(origin, 500, "half way between the ticks");
+            prop_assert!((1001..=2000).contains(&(grid.next_ns - start)));
             for ns in took {
                 let end = grid.next_ns + ns;
                 let lost = grid.advance(end);
