@@ -101,10 +101,20 @@ apt_install() {
   if [ ! -e /var/cache/apt/pkgcache.bin ] || [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -print -quit 2>/dev/null)" ]; then
     as_root apt-get -qq update
   fi
+  # Servers among them are for our own use: none starts to listen because it was installed.
+  local policy=/usr/sbin/policy-rc.d own=""
+  if [ ! -e "$policy" ]; then
+    own=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  local failed=""
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
     { as_root apt-get -qq update # the lists may be older than the archive
       as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null; } ||
-    refuse "could not install: $*" "look at the lines above; then: apt-get install $*"
+    failed=yes
+  if [ -n "$own" ]; then as_root rm -f "$policy"; fi
+  if [ -n "$failed" ]; then refuse "could not install: $*" "look at the lines above; then: apt-get install $*"; fi
 }
 
 install_packages() {
