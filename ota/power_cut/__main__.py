@@ -75,7 +75,7 @@ def _recording(folder: Path, *, make: bool) -> Recording | None:
     found = load(folder / "recording")
     if found is not None and found.protocol != protocol_hash():
         say("the recording is of another protocol than this tree's; remove its folder to make one")
-    if found is None and make:
+    if make and (found is None or not found.complete):
         for left in (*STEPS[1:], TIMES):  # of another recording
             if (folder / left).is_dir():
                 shutil.rmtree(folder / left)

@@ -41,6 +41,8 @@ class Found:
     def missing(self) -> list[str]:
         """What this run has not come to; a table with a line of these is not the whole proof."""
         found = []
+        if not self.recording.complete:
+            found.append(f"the recording, which ends in: {self.recording.marks[-1].phase}")
         if len(self.boots) < self.boots_wanted:
             found.append(
                 f"{self.boots_wanted - len(self.boots)} of {self.boots_wanted} whole starts"

@@ -21,7 +21,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Recording:
-    """Written last: a folder without it holds nothing that can be judged."""
+    """`complete`: to the end of the story; until then what there is can be judged, and says so."""
 
     folder: Path
     made_at: str
@@ -31,6 +31,7 @@ class Recording:
     took_s: float
     installed: tuple[Installed, ...]
     marks: tuple[Mark, ...]
+    complete: bool = True
 
     @property
     def disk(self) -> Path:
@@ -59,7 +60,7 @@ class Recording:
 
 
 def load(folder: Path) -> Recording | None:
-    """`None`: nothing was recorded here, or not to its end."""
+    """`None`: nothing was recorded here."""
     try:
         table = json.loads((folder / STORY).read_text())
     except FileNotFoundError:

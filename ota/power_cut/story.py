@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -78,15 +78,22 @@ class Story:
     """The robot, what it is doing, and since which write."""
 
     robot: Running
-    log: Path
+    recording: Recording
     say: Callable[[str], object]
     began_s: float = field(default_factory=time.monotonic)
-    marks: list[Mark] = field(default_factory=list[Mark])
 
     def now(self, phase: str) -> None:
-        entry = entry_count(self.log) if self.log.stat().st_size else 0
-        self.marks.append(Mark(entry, phase))
-        self.say(f"{time.monotonic() - self.began_s:6.0f} s  {phase}; {entry} writes so far")
+        log = self.recording.log
+        entry = entry_count(log) if log.stat().st_size else 0
+        marks = (*self.recording.marks, Mark(entry, phase))
+        self.recording = replace(self.recording, marks=marks)
+        self.save(complete=False)
+        self.say(f"{self.recording.took_s:6.0f} s  {phase}; {entry} writes so far")
+
+    def save(self, *, complete: bool) -> None:
+        took_s = round(time.monotonic() - self.began_s)
+        self.recording = replace(self.recording, took_s=took_s, complete=complete)
+        self.recording.save()
 
     def comes_up(self) -> None:
         self.robot.wait("SSH", lambda: self.robot.holds("true"), BOOT_S)
@@ -126,16 +133,33 @@ class StoryError(Exception):
 
 
 def record_story(folder: Path, images: Images, say: Callable[[str], object]) -> Recording:
-    """Some twenty minutes in one guest; a run that was killed begins it again."""
+    """Some twenty minutes in one guest on a quiet machine; one that was killed begins again.
+
+    What is there is noted at each phase, so that the beginning can be judged while the rest is
+    still being recorded.
+    """
     guest, key = new_guest(folder / "guest", images.flashed, images.updates)
-    recording = folder / "recording"
-    recording.mkdir(exist_ok=True)
-    flatten(guest.folder / "disk.qcow2", recording / "before.img")
-    log = recording / "writes"
-    with Running(guest, key, log) as robot:
-        story = Story(robot, log, say)
+    made = Recording(
+        folder=folder / "recording",
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        emulator=_version("qemu-system-aarch64"),
+        client="",
+        protocol=protocol_hash(),
+        took_s=0,
+        installed=images.installed,
+        marks=(),
+        complete=False,
+    )
+    made.folder.mkdir(exist_ok=True)
+    flatten(guest.folder / "disk.qcow2", made.disk)
+    shutil.copyfile(key, made.key)
+    made.key.chmod(0o600)
+    with Running(guest, key, made.log) as robot:
+        story = Story(robot, made, say)
         story.now("first start")
         story.comes_up()
+        client = robot.ssh("mender --version", timeout_s=180).split()[0]
+        story.recording = replace(story.recording, client=client)
         _expect(robot, "a", "committed")
         story.updates(images.updates[0].name, 1)
         _expect(robot, "b", "trial")
@@ -144,22 +168,9 @@ def record_story(folder: Path, images: Images, say: Callable[[str], object]) -> 
         _expect(robot, "a", "trial")
         story.goes_back(2)
         _expect(robot, "b", "rolled-back")
-        client = robot.ssh("mender --version", timeout_s=120).split()[0]
-    made = Recording(
-        folder=recording,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        emulator=_version("qemu-system-aarch64"),
-        client=client,
-        protocol=protocol_hash(),
-        took_s=round(time.monotonic() - story.began_s),
-        installed=images.installed,
-        marks=tuple(story.marks),
-    )
-    made.save()
-    shutil.copyfile(key, recording / "key")
-    (recording / "key").chmod(0o600)
+    story.save(complete=True)
     shutil.rmtree(guest.folder)
-    return made
+    return story.recording
 
 
 def _expect(robot: Running, slot: str, choice: str) -> None:
