@@ -22,7 +22,7 @@ from sim.bench.steps import measure_steps
 from sim.supplies import ROOT
 
 app = typer.Typer(rich_markup_mode=None)
-PARTS = ("control", "networks", "steps", "spool", "robot")
+PARTS = ("control", "networks", "steps", "spool", "slots", "robot")
 
 
 @app.command()
@@ -52,10 +52,11 @@ def bench(
 
 def _parts(seconds: float) -> dict[str, Callable[[], object]]:
     return {
-        "control": lambda: _control(seconds),
+        "control": lambda: _asked("runtime.controld.bench", "--seconds", str(seconds)),
         "networks": lambda: measure_networks(200),
         "steps": lambda: measure_steps(seconds, seed=1),
         "spool": lambda: measure_spool(min(seconds, 10.0), ROOT / "var"),
+        "slots": lambda: _asked("ota.bench"),
         "robot": lambda: measure_robot(seconds),
     }
 
@@ -68,11 +69,10 @@ def _measured(measure: Callable[[], object]) -> object:
         return {"not_measured": f"{type(error).__name__}: {error}"}
 
 
-def _control(seconds: float) -> object:
-    command = ["-m", "runtime.controld.bench", "--seconds", str(seconds)]
-    ran = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def _asked(module: str, *words: str) -> object:
+    """Another area's own bench, as a program that prints JSON."""
+    command = [sys.executable, "-m", module, *words]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise RuntimeError(ran.stderr.strip()[-500:])
     return json.loads(ran.stdout)
