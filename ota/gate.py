@@ -10,6 +10,7 @@ restart: the boot loader then takes the other one. With --switch it judges a pro
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -137,7 +138,7 @@ def tell(machine: Machine, watched: Watched, decision: Decision, table: dict[str
     """To the fleet at once; a failure also to data, for it is asked about after the restart."""
     well = decision.verdict is Verdict.PASS
     fields = {
-        "slot": str(table["slot"]),
+        "slot": str(table.get("slot")),
         "what": "slot" if watched.token is None else "switch",
         "reasons": "; ".join(decision.reasons)[:REASONS_MAX],
     }
@@ -176,15 +177,35 @@ def follow(
         if on_trial:
             leave(machine, decision, pause, beat)
         return
-    if on_trial and installed_from_file(machine):
+    from_file = on_trial and installed_from_file(machine)
+    if from_file:
         log.info("installed from a file and well: committing")
         machine.run(COMMIT)
-    while read_environment(machine).on_trial is True:
+    until_s = machine.monotonic_s() + (COMMIT_S if from_file else math.inf)
+    while (now := read_environment(machine)).on_trial is True:
+        if machine.monotonic_s() >= until_s:
+            give_up(machine, pause, beat)
+            return
         beat()
         pause(POLL_S)
+    if now.on_trial is None or now.slot != booted_slot(machine):
+        # Somebody rolled it back after all. What the slot before reads must stay as it was.
+        log.error("slot %s was given up, slot %s starts next", booted_slot(machine), now.slot)
+        return
     if on_trial:
         say_committed(machine.paths.gate)
     settle(machine, looker, was_on_trial=on_trial)
+
+
+def give_up(machine: Machine, pause: Pause, beat: Callable[[], None]) -> None:
+    """It is well, and the client cannot write it down: without a word it would stay on trial."""
+    reason = f"the update client did not commit it within {COMMIT_S:g} s; its log says why"
+    decision = Decision(Verdict.FAIL, (reason,))
+    table = read_table(machine.paths.gate) or {}
+    table |= {"verdict": decision.verdict.value, "reasons": list(decision.reasons)}
+    write_verdict(machine.paths.gate, table)
+    tell(machine, Watched(0.0, 0.0, machine.paths.gate), decision, table)
+    leave(machine, decision, pause, beat)
 
 
 def say_committed(verdict_file: Path) -> None:

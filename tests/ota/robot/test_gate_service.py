@@ -67,6 +67,32 @@ def test_the_fleets_page_is_told_how_it_stands_until_it_is_settled(world: World)
     assert (told["on_trial"], told["verdict"], told["findings"]) == (False, "pass", [])
 
 
+def test_a_slot_that_is_rolled_back_after_its_pass_settles_nothing(world: World) -> None:
+    """Data must stay as the slot before reads it, and its latency the measure."""
+    on_trial(world)
+
+    def pause(seconds: float) -> None:
+        world.pause(seconds)
+        if world.gate()["verdict"] == "pass":
+            world.trial, world.part = "0", "2"  # `mender rollback`
+
+    judge_boot(world.machine(), pause, lambda: None)
+    assert not (world.robot.paths.ota / "latency.json").exists()
+    assert world.gate()["on_trial"] is True
+
+
+def test_a_client_that_cannot_commit_ends_the_trial_and_says_so(world: World) -> None:
+    on_trial(world).commits = False
+    mark(world, "the boot before")
+    judge(world)
+    assert COMMIT in world.told
+    assert ("systemctl", "reboot") in world.told
+    assert world.gate()["verdict"] == "fail"
+    kept = json.loads((world.robot.paths.ota / "last-failure.json").read_text())
+    assert "did not commit it within" in kept["reasons"][0]
+    assert not (world.robot.paths.ota / "latency.json").exists()
+
+
 def test_the_latency_is_kept_only_after_the_commit(world: World) -> None:
     world.part, world.booted, world.trial = "3", "b", "1"
     seen: list[bool] = []
