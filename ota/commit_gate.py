@@ -197,12 +197,14 @@ class ProcessState:
 def judge_processes(
     wanted: Iterable[str], found: Mapping[str, ProcessState], observe_s: float
 ) -> Reading:
-    """All of them active without a restart for the declared time."""
+    """All of them active without a restart for the declared time. One that the service manager has
+    given up stays down; one that it starts again and again may still get well."""
     rows = {name: found.get(name) for name in wanted}
     text = f"all {len(rows)} active for {observe_s:g} s"
     failed = sorted(name for name, row in rows.items() if row is not None and row.failed)
     if failed:
-        return Reading(Item.PROCESSES, Certainty.WRONG, text, f"failed: {', '.join(failed)}")
+        given_up = f"given up after many starts: {', '.join(failed)}"
+        return Reading(Item.PROCESSES, Certainty.WRONG, text, given_up, lasting=True)
     unknown = sorted(name for name, row in rows.items() if row is None or row.since_s is None)
     down = sorted(name for name, row in rows.items() if row is not None and not row.active)
     if down:

@@ -26,7 +26,8 @@ class World:
     booted: str = "a"
     part: str = "2"
     trial: str = "0"
-    down: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()  # started again and again
+    given_up: tuple[str, ...] = ()  # by the service manager
     entered_s: float = 5.0
     now_s: float = 20.0
     server: bool = False
@@ -48,7 +49,9 @@ class World:
         return ""
 
     def _unit(self, unit: str) -> str:
-        state = "failed" if unit.split("-")[1].split(".")[0] in self.down else "active"
+        name = unit.split("-")[1].split(".")[0]
+        state = "activating" if name in self.down else "active"
+        state = "failed" if name in self.given_up else state
         entered = int(self.entered_s * 1e6)
         return f"Id={unit}\nActiveState={state}\nActiveEnterTimestampMonotonic={entered}"
 

@@ -216,6 +216,13 @@ def test_no_date_moves_a_deadline(world: World, monkeypatch: pytest.MonkeyPatch,
     assert 0 <= late_s < 2 * GRACE_S
 
 
+def test_a_process_that_systemd_has_given_up_is_not_waited_for(world: World) -> None:
+    on_trial(world).given_up = ("policyd",)
+    assert judge(world) is Verdict.FAIL
+    assert world.now_s < world.config.ota.gate.timeout_s / 2
+    assert any("given up after many starts: policyd" in row for row in world.gate()["reasons"])
+
+
 def test_why_a_slot_was_not_kept_is_known_after_the_restart(world: World) -> None:
     world.down, world.part, world.booted, world.trial = ("policyd",), "3", "b", "1"
     judge(world)

@@ -45,6 +45,29 @@ def test_a_failed_switch_that_nobody_takes_back_goes_by_itself(
     assert world.robot.running() == own_config().config_hash
 
 
+def test_a_process_that_is_given_up_takes_a_switch_back_within_half_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a robot ten starts of a process that ends at once take some fifteen seconds."""
+    switched(world)
+    world.entered_s = began_s = world.now_s
+    around = world.robot.around
+    monkeypatch.setattr("ota.switch.surroundings_of", lambda paths, shm: around)
+    trial = read_trial(world.robot.paths.trial)
+    assert trial is not None
+
+    def pause(seconds: float) -> None:
+        world.pause(seconds)
+        world.given_up = ("plannerd",) if world.now_s > began_s + 15 else ()
+        world.down = ("plannerd",)
+
+    judge_switch(world.machine(), trial, pause, lambda: None)
+    assert read_trial(world.robot.paths.trial) is None
+    assert world.now_s - began_s <= 30
+    assert world.events[0][0] == "ota.gate_failed"
+    assert "given up after many starts: plannerd" in world.events[0][1]["reasons"]
+
+
 @pytest.mark.parametrize("down", [(), ("plannerd",)])
 def test_after_a_switch_from_a_file_the_next_may_come_from_the_server(
     world: World, monkeypatch: pytest.MonkeyPatch, down: tuple[str, ...]
