@@ -14,6 +14,7 @@ from conf.profile import read_profile
 from fleet.broker import BrokerError
 from fleet.enrolment_cli import app as enrolment_app
 from fleet.events.cli import COMMANDS as EVENT_COMMANDS
+from fleet.incidents.cli import app as incident_app
 from fleet.influxd import InfluxdError
 from fleet.metrics.cli import COMMANDS as METRIC_COMMANDS
 from fleet.people.cli import app as people_app
@@ -24,6 +25,7 @@ from fleet.store.books import Books
 from fleet.store.series import StoreUnavailableError
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(incident_app, name="incident", help="What is wrong, what was done, its end.")
 app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
 app.add_typer(people_app, name="people", help="Accounts, passwords, tokens, and who did what.")
 for _name, _command in {**METRIC_COMMANDS, **EVENT_COMMANDS}.items():

@@ -268,4 +268,9 @@ class Alerts(Model):
     resolved_kept_days: float = setting(
         "how long alerts that have ended are kept", default=90.0, gt=0, le=3650
     )
+    calm_s: Seconds = setting(
+        "an incident is closed only when its alerts have been over for this long",
+        default=300.0,
+        because="what comes back at once was not mended",
+    )
     notify: Notify = setting("who is told, and how", default=Notify())
