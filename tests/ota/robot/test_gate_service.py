@@ -318,6 +318,25 @@ def test_a_fleet_that_fell_silent_is_not_there(world: World) -> None:
     assert fleet_reading(world.machine()).certainty is Certainty.UNKNOWN
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_robot_that_has_no_fleet_is_updated_only_where_its_profile_says_so(
+    world: World, allowed: bool
+) -> None:
+    """Never enrolled: telemetryd says that it has no way to anybody, again and again."""
+    on_trial(world)
+    gate = world.config.ota.gate.model_copy(update={"fleet_absence_allowed": allowed})
+    ota = world.config.ota.model_copy(update={"gate": gate})
+    world.config = world.config.model_copy(update={"ota": ota})
+    now_ns = world.clock.now_ns()
+    uplink = Uplink(connected=False, last_heard_ns=None, at_ns=now_ns)
+    write_uplink(world.robot.paths.uplink, uplink)
+    mark(world, "the boot before")
+    assert judge(world) is (Verdict.PASS if allowed else Verdict.FAIL)
+    assert (COMMIT in world.told) is allowed
+    if not allowed:
+        assert any("gate.fleet is wrong: not reached" in row for row in world.gate()["reasons"])
+
+
 def with_server(config: Config) -> Config:
     mender = config.ota.mender.model_copy(update={"server_url": "https://mender.example"})
     return config.model_copy(update={"ota": config.ota.model_copy(update={"mender": mender})})
