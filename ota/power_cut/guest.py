@@ -21,7 +21,7 @@ SSH_OPTIONS: Final = (
 )  # fmt: skip
 NO_ANSWER: Final = 255  # what ssh itself ends with when the other side is gone
 BOOT_ID: Final = "cat /proc/sys/kernel/random/boot_id"
-LOOK_S: Final = 2
+LOOK_S: Final = 10  # a login takes seconds of the emulated processors, and the gate looks at them
 
 
 class GuestError(Exception):
