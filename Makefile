@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
+.PHONY: fleet bench-fleet help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -118,6 +118,12 @@ lint: setup-test ## what the linters say, without the tests
 
 bench: setup-test ## speeds and sizes as JSON, peers beside them in the same run
 	$(BIN)/bedplate bench $(ARGS)
+
+fleet: setup ## the whole fleet side, real servers where installed; robots: bedplate fleet load --robots 100
+	@exec $(BIN)/bedplate fleet up $(ARGS)
+
+bench-fleet: setup-test ## ingest and load figures as JSON, Telegraf beside them where it can be had
+	$(BIN)/python -m fleet.bench $(ARGS)
 
 drill: setup ## the deployment criteria, each with a verdict: make drill NAME=offline_hour
 	$(BIN)/bedplate drill run $(or $(NAME),all)

@@ -16,6 +16,7 @@ from fleet.enrolment_cli import app as enrolment_app
 from fleet.events.cli import COMMANDS as EVENT_COMMANDS
 from fleet.incidents.cli import app as incident_app
 from fleet.influxd import InfluxdError
+from fleet.load.cli import load
 from fleet.metrics.cli import COMMANDS as METRIC_COMMANDS
 from fleet.people.cli import app as people_app
 from fleet.postgresd import PostgresError
@@ -28,7 +29,7 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions
 app.add_typer(incident_app, name="incident", help="What is wrong, what was done, its end.")
 app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
 app.add_typer(people_app, name="people", help="Accounts, passwords, tokens, and who did what.")
-for _name, _command in {**METRIC_COMMANDS, **EVENT_COMMANDS}.items():
+for _name, _command in {**METRIC_COMMANDS, **EVENT_COMMANDS, "load": load}.items():
     app.command(_name)(_command)
 REFUSED = 2
 
@@ -72,6 +73,35 @@ def serve(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
         asyncio.run(fleetd.serve(read_settings(fleet_dir.absolute())))
     except (SettingsError, StoreUnavailableError, OSError) as error:
         _refuse(error)
+
+
+@app.command()
+def up(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
+    """The whole fleet side in the foreground: real servers where installed, else embedded ones."""
+    import signal
+
+    from fleet.up import Side, UpError
+
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _frame: ended.append(got))
+    side: Side | None = None
+    try:
+        side = Side(fleet_dir)
+        guest = side.start()
+        settings = side.made.settings
+        rows = "SQLite" if settings.postgres is None else "PostgreSQL"
+        print(f"series in {settings.store.value}, rows in {rows}; logs in {settings.root}")
+        if guest.password is not None:
+            print(f"first account: {guest.name}, password {guest.password} (shown this once)")
+        print(f"page, signed in: {guest.link(side.made.page_url)}", flush=True)
+        side.run(lambda: bool(ended))
+    except (ConfigError, BrokerError, InfluxdError, PostgresError, UpError,
+            StoreUnavailableError, OSError) as error:  # fmt: skip
+        _refuse(error)
+    finally:
+        if side is not None:
+            side.end()
 
 
 @app.command()

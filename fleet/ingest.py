@@ -14,7 +14,7 @@ from fleet.events.log import Logged, read_event
 from fleet.events.log import write as write_events
 from fleet.metrics.measure import Measure, measures, time_of
 from fleet.metrics.rollup import Origin, Sums
-from fleet.store.books import Books, Settlement
+from fleet.store.books import Books, Poison, Report, Settlement, parse_account
 from fleet.store.series import SeriesStore
 from records import TelemetryFrame
 from runtime.telemetry.frame import Ack, FrameError, decode_frame, encode_ack
@@ -47,11 +47,13 @@ class IngestCounts:
 
 
 @dataclass
-class _Frames:
-    """Frames of one batch, and where their lines lie in it."""
+class _Gathered:
+    """One batch, sorted; the lines of its frames lie one after the other."""
 
     frames: list[TelemetryFrame] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
 
 
 class Ingest:
@@ -64,17 +66,19 @@ class Ingest:
         self._clock = clock
 
     def process(self, batch: Sequence[Incoming]) -> list[Outgoing]:
-        gathered = _Frames()
+        gathered = _Gathered()
         for message in batch:
             self._sort(message, gathered)
         refused = self._store.write(gathered.lines) if gathered.lines else {}
         settlements = _settle(gathered, refused)
         if settlements:
             self._books.settle(settlements, _Also(gathered.frames, self._clock.wall_ns()))
+        # Last: a batch that has to be tried again must not set its poison aside twice.
+        self._books.note(gathered.reports, gathered.poison)
         self._count(batch, gathered, len(refused))
         return [_acknowledge(f, s) for f, s in zip(gathered.frames, settlements, strict=True)]
 
-    def _sort(self, message: Incoming, gathered: _Frames) -> None:
+    def _sort(self, message: Incoming, gathered: _Gathered) -> None:
         where = parse(message.topic)
         try:
             if where is None:
@@ -86,19 +90,21 @@ class Ingest:
                     gathered.frames.append(frame)
                     gathered.lines.extend(frame.lines)
                 case TopicName.ACCOUNT:
+                    account = parse_account(message.payload)
                     now_ns = self._clock.wall_ns()
-                    self._books.note_account(where.robot_id, message.payload, now_ns)
+                    gathered.reports.append(Report(where.robot_id, *account, now_ns))
                 case _:
                     raise FrameError(f"topic {where.topic.name} is not for an ingester")
         except ValueError as error:  # FrameError is one
-            self.counts.poison += 1
             now_ns = self._clock.wall_ns()
-            self._books.set_aside(message.topic, str(error), message.payload, now_ns)
+            aside = Poison(message.topic, str(error), message.payload, now_ns)
+            gathered.poison.append(aside)
 
-    def _count(self, batch: Sequence[Incoming], gathered: _Frames, refused: int) -> None:
+    def _count(self, batch: Sequence[Incoming], gathered: _Gathered, refused: int) -> None:
         self.counts.batches += 1
         self.counts.messages += len(batch)
         self.counts.frames += len(gathered.frames)
+        self.counts.poison += len(gathered.poison)
         self.counts.points_stored += len(gathered.lines) - refused
         self.counts.points_refused += refused
 
@@ -118,13 +124,17 @@ class _Also:
 
     def __init__(self, frames: Sequence[TelemetryFrame], arrived_ns: int) -> None:
         self._arrived_ns = arrived_ns
+        self._newest_ns = [time_of(frame.lines[-1]) if frame.lines else 0 for frame in frames]
         self._found = [(origin, list(_read(frame, origin))) for frame, origin in _origins(frames)]
 
     def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
         sums = Sums(self._arrived_ns)
         events: list[Logged] = []
-        for (origin, readings), numbers in zip(self._found, fresh, strict=True):
-            sums.note_frame(origin)
+        for at_ns, (origin, readings), numbers in zip(
+            self._newest_ns, self._found, fresh, strict=True
+        ):
+            if at_ns:  # a frame may carry nothing but numbers that were given up
+                sums.note_frame(origin, at_ns)
             for reading in readings:
                 if reading.seq not in numbers:
                     continue
@@ -166,7 +176,7 @@ def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:
         )
 
 
-def _settle(gathered: _Frames, refused: Mapping[int, str]) -> list[Settlement]:
+def _settle(gathered: _Gathered, refused: Mapping[int, str]) -> list[Settlement]:
     """Line by line: the n-th line of a frame has the n-th of its sequence numbers."""
     settlements: list[Settlement] = []
     index = 0

@@ -45,7 +45,8 @@ class Prepared:
     page_url: str
 
 
-def prepare(config: Config, root: Path, robot: LocalRobot) -> Prepared:
+def prepare(config: Config, root: Path, robot: LocalRobot | None) -> Prepared:
+    """Without a robot of this machine's own, the fleet waits for those that are elsewhere."""
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = make_settings(config, root, robot)
@@ -53,7 +54,8 @@ def prepare(config: Config, root: Path, robot: LocalRobot) -> Prepared:
     authority.ensure()
     for party in (Party.INGEST, Party.FLEET):
         authority.issue_party(party)
-    equip_robot(authority, config.facility.site, config.robot_id, robot.pki)
+    if robot is not None:
+        equip_robot(authority, config.facility.site, config.robot_id, robot.pki)
     files = write_broker(root / "broker", authority, settings.broker_host, settings.broker_port)
     influxd = None
     if settings.store is Store.INFLUXDB:
@@ -75,16 +77,8 @@ def prepare(config: Config, root: Path, robot: LocalRobot) -> Prepared:
     )
 
 
-def make_settings(config: Config, root: Path, robot: LocalRobot) -> FleetSettings:
+def make_settings(config: Config, root: Path, robot: LocalRobot | None) -> FleetSettings:
     telemetry = config.telemetry
-    entry = RobotEntry(
-        robot_id=config.robot_id,
-        site=config.facility.site,
-        title=config.facility.title,
-        simulated=config.hardware.actuation.kind == "sim",
-        agent_socket=robot.agent_socket.absolute(),
-        faults_socket=robot.faults_socket.absolute(),
-    )
     return FleetSettings(
         root=root,
         broker_host=LOOPBACK,
@@ -104,7 +98,18 @@ def make_settings(config: Config, root: Path, robot: LocalRobot) -> FleetSetting
         stale_ms=telemetry.page.stale_ms,
         offline_ms=telemetry.page.offline_ms,
         alerts=config.alerts,
-        robots=(entry,),
+        robots=() if robot is None else (_entry(config, robot),),
+    )
+
+
+def _entry(config: Config, robot: LocalRobot) -> RobotEntry:
+    return RobotEntry(
+        robot_id=config.robot_id,
+        site=config.facility.site,
+        title=config.facility.title,
+        simulated=config.hardware.actuation.kind == "sim",
+        agent_socket=robot.agent_socket.absolute(),
+        faults_socket=robot.faults_socket.absolute(),
     )
 
 

@@ -49,13 +49,15 @@ class Sums:
         self._reasons: Counter[Key] = Counter()
         self._latencies: Counter[Key] = Counter()
         self._minutes: defaultdict[tuple[str, int], int] = defaultdict(int)
-        self._seen: dict[str, Origin] = {}
+        self._seen: dict[str, tuple[int, Origin]] = {}
         self._misdated: Counter[str] = Counter()
 
-    def note_frame(self, origin: Origin) -> None:
+    def note_frame(self, origin: Origin, newest_ns: int) -> None:
+        """The newest record of a robot says what it runs, live or late, in any order."""
+        at_ns = plausible_ns(newest_ns, self._arrived_ns)
         known = self._seen.get(origin.robot)
-        if known is None or not origin.replayed:
-            self._seen[origin.robot] = origin
+        if known is None or at_ns >= known[0]:
+            self._seen[origin.robot] = (at_ns, origin)
 
     def add(self, origin: Origin, at_ns: int, found: Iterable[Measure]) -> None:
         likely_ns = plausible_ns(at_ns, self._arrived_ns)
@@ -115,10 +117,9 @@ class Sums:
         self._latencies[(*key, slot)] += 1
 
     def _note_seen(self, connection: Connection) -> None:
-        """A replayed frame tells what ran then, not what runs now."""
         heard_s = self._arrived_ns // 10**9
-        for robot, origin in sorted(self._seen.items()):
-            row: dict[str, Any] = {
+        rows = [
+            {
                 "robot": robot,
                 "site": origin.site,
                 "hardware": origin.hardware,
@@ -127,14 +128,24 @@ class Sums:
                 "first_s": heard_s,
                 "heard_s": heard_s,
                 "misdated": self._misdated[robot],
+                "newest_ns": at_ns,
             }
-            statement = insert(connection, SEEN).values(**row)
-            newer = () if origin.replayed else ("site", "hardware", "version", "config_hash")
-            changes: dict[str, Any] = {name: row[name] for name in ("heard_s", *newer)}
-            changes["misdated"] = SEEN.c.misdated + self._misdated[robot]
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["robot"], set_=changes)
-            )
+            for robot, (at_ns, origin) in sorted(self._seen.items())
+        ]
+        if not rows:
+            return
+        statement = insert(connection, SEEN)
+        new = statement.excluded
+        is_newer = new.newest_ns >= SEEN.c.newest_ns
+        changes: dict[str, Any] = {
+            name: sql.case((is_newer, new[name]), else_=SEEN.c[name])
+            for name in ("site", "hardware", "version", "config_hash", "newest_ns")
+        }
+        changes["heard_s"] = new.heard_s
+        changes["misdated"] = SEEN.c.misdated + new.misdated
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["robot"], set_=changes), rows
+        )
 
 
 def plausible_ns(at_ns: int, arrived_ns: int) -> int:

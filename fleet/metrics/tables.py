@@ -60,6 +60,8 @@ SEEN = sql.Table(
     sql.Column("first_s", sql.BigInteger, nullable=False),  # the fleet's clock
     sql.Column("heard_s", sql.BigInteger, nullable=False),
     sql.Column("misdated", sql.BigInteger, nullable=False),  # records whose time cannot be true
+    # Of the newest record by its time: that one says what runs now, in whatever order they come.
+    sql.Column("newest_ns", sql.BigInteger, nullable=False, server_default="0"),
 )
 SUMMED = (COUNT, REASON, LATENCY)
 # The keys serve questions about all robots; these, about the fleet as one and about one robot.

@@ -96,6 +96,38 @@ Also = Callable[[Connection, Sequence[SeqSet]], None]
 
 
 @dataclass(frozen=True)
+class Report:
+    """A robot's own word: numbers given out up to `head`, and which of them it still holds."""
+
+    robot_id: str
+    epoch: int
+    head: int
+    pending: tuple[Range, ...]
+    counters: dict[str, int]
+    at_ns: int
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A message that made no sense."""
+
+    topic: str
+    reason: str
+    payload: bytes
+    at_ns: int
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {
+            "at_ns": self.at_ns,
+            "topic": _storable(self.topic)[:500],
+            "reason": _storable(self.reason)[:1000],
+            "size": len(self.payload),
+            "payload": self.payload[:POISON_BYTES],
+        }
+
+
+@dataclass(frozen=True)
 class Account:
     """The books of one spool; `missing` is the number that must be zero."""
 
@@ -145,37 +177,26 @@ class Books:
 
     def note_account(self, robot_id: str, message: bytes, at_ns: int) -> None:
         """The robot's own word about what it gave out and holds; ValueError when it is none."""
-        epoch, head, pending, counters = parse_account(message)
-        row = {
-            "head": head,
-            "pending": orjson.dumps(pending).decode(),
-            "counters": orjson.dumps(counters).decode(),
-            "at_ns": at_ns,
-        }
-        with self.transaction() as connection:
-            hold(connection, [_lock_name(robot_id)])
-            same = sql.and_(ACCOUNT.c.robot == robot_id, ACCOUNT.c.epoch == epoch)
-            newer = sql.and_(same, ACCOUNT.c.head <= head)
-            if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
-                return
-            if connection.execute(sql.select(ACCOUNT.c.head).where(same)).first() is None:
-                values = {"robot": robot_id, "epoch": epoch, **row}
-                connection.execute(sql.insert(ACCOUNT).values(**values))
+        self.note([Report(robot_id, *parse_account(message), at_ns)], [])
 
     def set_aside(self, topic: str, reason: str, payload: bytes, at_ns: int) -> None:
-        """Keeps the newest of what could not be understood, cut to a size one can look at."""
+        self.note([], [Poison(topic, reason, payload, at_ns)])
+
+    def note(self, reports: Sequence[Report], poison: Sequence[Poison]) -> None:
+        """All of a batch in one transaction: a flood of nonsense must not cost a flush each.
+
+        Of what could not be understood the newest is kept, cut to a size one can look at.
+        """
+        if not reports and not poison:
+            return
         with self.transaction() as connection:
-            connection.execute(
-                sql.insert(POISON).values(
-                    at_ns=at_ns,
-                    topic=_storable(topic)[:500],
-                    reason=_storable(reason)[:1000],
-                    size=len(payload),
-                    payload=payload[:POISON_BYTES],
-                )
-            )
-            newest = sql.select(sql.func.max(POISON.c.id)).scalar_subquery()
-            connection.execute(sql.delete(POISON).where(POISON.c.id <= newest - POISON_KEPT))
+            hold(connection, (_lock_name(report.robot_id) for report in reports))
+            for report in reports:
+                _note_report(connection, report)
+            if poison:
+                connection.execute(sql.insert(POISON), [item.row for item in poison])
+                newest = sql.select(sql.func.max(POISON.c.id)).scalar_subquery()
+                connection.execute(sql.delete(POISON).where(POISON.c.id <= newest - POISON_KEPT))
 
     def poison(self, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
@@ -304,6 +325,23 @@ def _stored_near(connection: Connection, key: tuple[str, int], numbers: SeqSet) 
         SETTLED.c.last >= ranges[0][0],
     )
     return SeqSet((row.first, row.last) for row in connection.execute(query))
+
+
+def _note_report(connection: Connection, report: Report) -> None:
+    """An older word that comes later changes nothing."""
+    row = {
+        "head": report.head,
+        "pending": orjson.dumps(report.pending).decode(),
+        "counters": orjson.dumps(report.counters).decode(),
+        "at_ns": report.at_ns,
+    }
+    same = sql.and_(ACCOUNT.c.robot == report.robot_id, ACCOUNT.c.epoch == report.epoch)
+    newer = sql.and_(same, ACCOUNT.c.head <= report.head)
+    if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
+        return
+    if connection.execute(sql.select(ACCOUNT.c.head).where(same)).first() is None:
+        values = {"robot": report.robot_id, "epoch": report.epoch, **row}
+        connection.execute(sql.insert(ACCOUNT).values(**values))
 
 
 def _note_refused(connection: Connection, item: Settlement) -> None:

@@ -199,13 +199,18 @@ def test_times_that_cannot_be_true_count_when_they_arrive_and_are_named(side: Si
     assert robots(side.rows)[0].misdated == 2
 
 
-def test_replayed_frames_do_not_say_which_version_runs_now(side: Side) -> None:
-    now, then = Said(version="v24"), Said(version="v23")
-    now.task(NOW_S - 1, "grasp", done=True)
-    then.lines = [b""]  # its numbers go on after the other's
-    then.task(NOW_S - 7200, "grasp", done=True)
-    side.ingest.process([now.all()])
-    side.ingest.process([then.frame([2], replayed=True)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_newest_record_says_which_version_runs_in_whatever_order_they_come(
+    side: Side, order: tuple[int, ...]
+) -> None:
+    frames: list[Incoming] = []
+    for number, (version, age_s) in enumerate((("v22", 7200), ("v23", 3600), ("v24", 60))):
+        said = Said(version=version)
+        said.lines = [b""] * number  # one robot's numbers go on after an update
+        said.task(NOW_S - age_s, "grasp", done=True)
+        frames.append(said.frame([number + 1], replayed=number < 2))
+    for index in order:
+        side.ingest.process([frames[index]])
     (seen,) = robots(side.rows)
     assert seen.version == "v24"
     (count,) = snapshot(side.rows, NOW_S * 10**9).versions
