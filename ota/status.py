@@ -108,4 +108,11 @@ def _gate_lines(name: str, gate: dict[str, Any] | None) -> list[str]:
         for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, dict)
     ]
-    return [f"{name}: {gate.get('verdict')}", *found]
+    return [f"{name}: {gate.get('verdict')}{_progress(gate)}", *found]
+
+
+def _progress(gate: dict[str, Any]) -> str:
+    elapsed_s, timeout_s = gate.get("elapsed_s"), gate.get("timeout_s")
+    known = isinstance(elapsed_s, int | float) and isinstance(timeout_s, int | float)
+    decided = gate.get("verdict") in ("pass", "fail")
+    return f", {elapsed_s:.0f} of {timeout_s:.0f} s" if known and not decided else ""

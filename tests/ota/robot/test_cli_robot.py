@@ -200,6 +200,16 @@ def test_status_tells_what_the_gate_found(robot: Robot) -> None:
     assert any("gate.latency: 80.0 µs" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [("waiting", "commit gate: waiting, 80 of 600 s"), ("pass", "commit gate: pass")],
+)
+def test_status_tells_how_far_the_gate_is(robot: Robot, verdict: str, line: str) -> None:
+    table = {"verdict": verdict, "readings": [], "elapsed_s": 80, "timeout_s": 600.0}
+    robot.paths.gate.write_text(json.dumps(table))
+    assert line in as_lines(read_status(robot.paths, lambda _: None, robot.home))
+
+
 def test_status_of_a_machine_that_tells_nothing_guesses_nothing(tmp_path: Path) -> None:
     from runtime.paths import Paths
 
