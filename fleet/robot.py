@@ -101,7 +101,7 @@ class Robot:
         heard_ns = self.first_ns if self.live_ns is None else self.live_ns
         is_live = self.freshness(now_ns) is Freshness.LIVE
         values = signals(
-            self.live if is_live else None, (now_ns - heard_ns) / 1e9, self._earlier(now_ns)
+            self.live if is_live else None, (now_ns - heard_ns) / 1e9, self.earlier_misses(now_ns)
         )
         if is_live:
             self.alerts = evaluate(rules, values, self.alerts, now_ns)
@@ -128,7 +128,7 @@ class Robot:
         silent_ns = None if self.freshness(now_ns) is Freshness.LIVE else heard_ns
         return Memory(self.robot_id, self.site, lasting, silent_ns)
 
-    def _earlier(self, now_ns: int) -> tuple[float, int] | None:
+    def earlier_misses(self, now_ns: int) -> tuple[float, int] | None:
         if not self._misses:
             return None
         then_ns, misses = self._misses[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema.alerts import Alerts, RobotMode, Signal
+from fleet.alerts.fold import Condition, judge
 from fleet.alerts.sample import FLEET, Sample, ns
 from fleet.metrics.measure import Latency
 from fleet.metrics.now import FleetNow
@@ -88,12 +89,21 @@ class RobotSource:
         before = self._passed.get(signal)
         modes = self._now_in()
         if before is not None and before[0] == shown and before[2] == modes:
-            if 0 <= at_ns - before[1] < REPEAT_NS and not value:
-                return False
             if at_ns == before[1]:
+                return False
+            if 0 <= at_ns - before[1] < REPEAT_NS and self._is_calm(signal, value):
                 return False
         self._passed[signal] = (shown, at_ns, modes)
         return True
+
+    def _is_calm(self, signal: Signal, value: float | None) -> bool:
+        """No rule holds by it, nor would go on holding."""
+        sample = Sample(self.robot_id, signal, 0, value)
+        return value is not None and all(
+            judge(rule, sample, firing=True) is Condition.CLEAR
+            for rule in self.rules.rules.values()
+            if rule.signal is signal
+        )
 
     def _event_ns(self, heard: Heard, now_ns: int) -> int:
         wall_ns = None if heard.live is None else heard.live.get("wall_ns")

@@ -36,7 +36,7 @@ run = CliRunner()
 @pytest.fixture
 def rows(settings: FleetSettings) -> Iterator[Rows]:
     write_settings(settings.model_copy(update={"alerts": RULES}))
-    engine = open_rows(settings.books_url)
+    engine = open_rows(settings.rows_url)
     yield engine
     engine.dispose()
 
