@@ -122,7 +122,7 @@ bench: setup-test ## speeds and sizes as JSON, peers beside them in the same run
 fleet: setup ## the whole fleet side, real servers where installed; robots: bedplate fleet load --robots 100
 	@exec $(BIN)/bedplate fleet up $(ARGS)
 
-bench-fleet: setup-test ## ingest and load figures as JSON, Telegraf beside them where it can be had
+bench-fleet: setup-test ## what ingest and the load cost, as JSON
 	$(BIN)/python -m fleet.bench $(ARGS)
 
 drill: setup ## the deployment criteria, each with a verdict: make drill NAME=offline_hour
