@@ -34,7 +34,7 @@ TOKEN_HEADER = "x-csrf-token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 BODY_MAX_BYTES = 16_384
 # A browser that is not logged in is led to the login page from these; anything else gets a 401.
-PAGES = ("/", "/robots/{robot_id}", "/account", "/people")
+PAGES = ("/", "/fleet", "/robots/{robot_id}", "/account")
 # Forms that work without JavaScript carry the token as a field, which their handlers check.
 FORMS = ("/login", "/logout", "/account/password")
 
@@ -198,9 +198,10 @@ class Guard:
         needs_none = asked.route in FORMS or (who is not None and who.via is Via.TOKEN)
         if not needs_none and not self._csrf.is_good(session, headers.get(TOKEN_HEADER)):
             return problem(403, "no_csrf_token", "the request has no valid token: reload the page")
-        if not headers.get("content-length", "x").isdigit():
+        length = headers.get("content-length", "x" if "transfer-encoding" in headers else "0")
+        if not (length.isascii() and length.isdigit()):
             return problem(411, "length_needed", "the request must say how long it is")
-        if int(headers["content-length"]) > BODY_MAX_BYTES:
+        if int(length) > BODY_MAX_BYTES:
             detail = f"the request is longer than {BODY_MAX_BYTES} bytes"
             return problem(413, "too_long", detail)
         return None

@@ -2,20 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 
-from fleet.alerts import Alert
+from fleet.alerts import FLEET, ActiveAlert, Alert
 from fleet.clock import Clock
 from fleet.local import fault_listing
 from fleet.page import parts
 from fleet.page.view import View, robot_view
+from fleet.picture import Alarm, Picture, line_of, picture
 from fleet.robot import Robot
+from fleet.roster import Line
 from fleet.settings import FleetSettings, RobotEntry
-from fleet.store.books import Books, Outcome
+from fleet.store.books import Account, Books, Outcome
 from fleet.store.memory import AlertBook, Memory, Moment
 from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
 from runtime.telemetry.line import plain_names
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 SLOW_TICKS = 4  # events, faults and alerts are looked at once a second
 EVENTS_SHOWN = 40
-ROBOTS_MAX = 1000
+ROBOTS_MAX = 5000
+PICTURE_NS = 400_000_000  # so long a picture of the fleet is shared by all who look
 NOT_SIMULATED = "This robot is not simulated: faults can be injected only in the simulated cell."
 
 
@@ -38,6 +41,10 @@ class Board:
     entry: RobotEntry | None
     view: View = field(default_factory=View)
     alerts: list[Alert] = field(default_factory=list)
+    alarms: tuple[Alarm, ...] = ()
+    in_maintenance: bool = False
+    line: Line | None = None
+    line_of: tuple[object, ...] = ()
     events: str = ""
     faults: str = ""
     viewers: int = 0
@@ -56,6 +63,10 @@ class Watch:
         self._clock = clock
         self._alert_book = AlertBook(books)
         self._saved: dict[str, Memory] = {}
+        self._picture: Picture | None = None
+        self._resting: frozenset[str] = frozenset()
+        self._active: Callable[[], Iterable[ActiveAlert]] | None = None
+        self._of_fleet: tuple[Alarm, ...] = ()
         for entry in settings.robots:
             self._board(entry.site, entry.robot_id)
         self._remember()
@@ -87,6 +98,7 @@ class Watch:
                 except Exception:  # one robot's page must not end the others'
                     log.exception("page of %s could not be made", board.robot.robot_id)
             if ticks % SLOW_TICKS == 0:
+                self._attend()
                 await self._save_alerts()
             ticks += 1
             await asyncio.sleep(TICK_S)
@@ -105,7 +117,7 @@ class Watch:
         """The page of this moment; also what a first load shows."""
         now_ns = self._clock.now_ns()
         view = robot_view(board.robot, now_ns)
-        view.markup["alerts"] = parts.alert_list(board.alerts, now_ns)
+        view.markup["alerts"] = parts.alert_list(board.alarms, self._clock.wall_ns() / 1e9)
         view.markup["events"] = board.events
         view.markup["faults"] = board.faults
         for camera, snapshot in board.robot.snapshots.items():
@@ -115,6 +127,60 @@ class Watch:
     async def load(self, board: Board) -> View:
         await asyncio.gather(self._look_at_events(board), self._look_at_faults(board))
         return self.compose(board)
+
+    def picture(self) -> Picture:
+        """The fleet now; made anew at most a few times a second, whoever asks."""
+        now_ns = self._clock.now_ns()
+        if self._picture is None or not 0 <= now_ns - self._picture.at_ns < PICTURE_NS:
+            boards = list(self.boards.values())
+            together = ((b.robot, b.alarms, self._line(b, now_ns)) for b in boards)
+            self._picture = picture(together, now_ns, self._of_fleet)
+        return self._picture
+
+    def line(self, robot_id: str) -> Line | None:
+        board = self.boards.get(robot_id)
+        return None if board is None else self._line(board, self._clock.now_ns())
+
+    def _line(self, board: Board, now_ns: int) -> Line:
+        """A robot of which nothing new was heard has the line that it had."""
+        robot = board.robot
+        freshness = robot.freshness(now_ns)
+        same = (id(robot.live), robot.live_ns, freshness, board.alarms, board.in_maintenance)
+        if board.line is None or board.line_of != same:
+            board.line = line_of(robot, board.alarms, now_ns, in_maintenance=board.in_maintenance)
+            board.line_of = same
+        return board.line
+
+    def attend(self, active: Callable[[], Iterable[ActiveAlert]]) -> None:
+        """From now on pages and lists show these alerts, of robots and of the fleet."""
+        self._active = active
+
+    def _attend(self) -> None:
+        if self._active is None:
+            return
+        found: dict[str, list[Alarm]] = {}
+        for one in self._active():
+            alarm = Alarm(
+                one.name,
+                one.severity,
+                one.summary,
+                one.runbook,
+                one.since_ns / 1e9,
+                one.flapping,
+                one.known,
+            )
+            found.setdefault(one.subject, []).append(alarm)
+        self._of_fleet = tuple(found.pop(FLEET, ()))
+        for board in self.boards.values():
+            board.alarms = tuple(found.get(board.robot.robot_id, ()))
+
+    def note_maintenance(self, robots: Collection[str]) -> None:
+        self._resting = frozenset(robots)
+        for board in self.boards.values():
+            board.in_maintenance = board.robot.robot_id in robots
+
+    def accounts(self, robot_id: str | None) -> list[Account]:
+        return self._books.accounts(robot_id)
 
     async def events(self, robot_id: str, limit: int) -> list[dict[str, Any]]:
         query = Query(EVENT, robot_id, limit=limit)
@@ -135,15 +201,24 @@ class Watch:
                 self._settings.offline_ms * 1_000_000,
             )
             board = Board(robot, self._settings.robot(robot_id))
+            board.in_maintenance = robot_id in self._resting
             self.boards[robot_id] = board
         return board
 
     def _watch_alerts(self, board: Board, now_ns: int) -> None:
         before = {alert.key for alert in board.alerts}
         board.alerts = board.robot.watch(self._settings.alerts, now_ns)
+        if self._active is None:
+            board.alarms = tuple(self._alarm(alert, now_ns) for alert in board.alerts)
         for alert in board.alerts:
             if alert.key not in before:
                 log.warning("%s: %s (%s)", board.robot.robot_id, alert.name, alert.summary)
+
+    def _alarm(self, alert: Alert, now_ns: int) -> Alarm:
+        since_ns = Moment(now_ns, self._clock.wall_ns()).to_wall(alert.since_ns)
+        return Alarm(
+            alert.name, alert.severity, alert.summary, alert.runbook, round(since_ns / 1e9)
+        )
 
     def _remember(self) -> None:
         """Alerts that fired and clocks that ran when the process before this one ended."""
@@ -151,6 +226,8 @@ class Watch:
             board = self._board(memory.site, memory.robot_id)
             if board is not None:
                 board.alerts = board.robot.restore(memory, self._settings.alerts)
+                now_ns = self._clock.now_ns()
+                board.alarms = tuple(self._alarm(alert, now_ns) for alert in board.alerts)
                 self._saved[memory.robot_id] = memory
 
     async def _save_alerts(self) -> None:

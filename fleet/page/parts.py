@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from fleet.alerts import Alert
+from fleet.picture import Alarm
 from runtime.telemetry.line import Point, plain_names
 from runtime.telemetry.ranges import SeqSet
 
@@ -136,16 +136,18 @@ def _dial(share: float | None) -> str:
     )
 
 
-def alert_list(alerts: Sequence[Alert], now_ns: int) -> str:
-    if not alerts:
+def alert_list(alarms: Sequence[Alarm], now_s: float) -> str:
+    if not alarms:
         return ""
     items = []
-    for alert in alerts:
-        page = escape(alert.runbook.rsplit("/", 1)[-1].removesuffix(".md"))
+    for alarm in alarms:
+        page = escape(alarm.runbook.rsplit("/", 1)[-1].removesuffix(".md"))
+        flaps = "<span class=chip>flapping</span>" if alarm.flapping else ""
+        old = "" if alarm.known else "<span class=chip>when last heard</span>"
         items.append(
-            f'<li class="alert {alert.severity.value}"><b>{escape(alert.summary)}</b>'
-            f"<code>{escape(alert.name)}</code>"
-            f"<span>for {duration((now_ns - alert.since_ns) / 1e9)}</span>"
+            f'<li class="alert {alarm.severity.value}"><b>{escape(alarm.summary)}</b>'
+            f"<code>{escape(alarm.name)}</code>{flaps}{old}"
+            f"<span>for {duration(now_s - alarm.since_s)}</span>"
             f'<a href="/runbooks/{page}">What to do</a></li>'
         )
     return f"<ul>{''.join(items)}</ul>"

@@ -10,6 +10,7 @@ from typing import Any
 from fleet.page import parts
 from fleet.page.draw import Cell, cell_map, histogram, pairs
 from fleet.page.parts import amount, plain, title
+from fleet.page.updates import update_markup, update_words
 from fleet.robot import Freshness, Robot
 
 UNKNOWN = "–"
@@ -57,6 +58,9 @@ def robot_view(robot: Robot, now_ns: int) -> View:
     _perception(view, live)
     _tier2(view, live)
     _telemetry(view, live)
+    for key, text, state in update_words(live.get("update")):
+        view.put(key, text, state)
+    view.markup["update"] = update_markup(live.get("update"))
     view.markup["map"] = _map(robot, live)
     for camera, snapshot in robot.snapshots.items():
         view.put(f"camera.{camera}", _age(now_ns - snapshot.received_ns))

@@ -63,14 +63,14 @@ class PeoplePages:
         await self._door.note(_entry(person.name, address, "ok"))
         return await self._come_in(request, person.name, to)
 
-    async def sign_in(self, request: Request, key: str = "") -> Response:
+    async def sign_in(self, request: Request, key: str = "", next: str = "/") -> Response:
         address = address_of(request)
         name = await asyncio.to_thread(self._door.keys.use_link, key) if key else None
         if name is None:
             await self._door.note_refusal(_entry("somebody", address, "refused", "sign-in link"))
             return self._login_form(request, "/", LINK_GONE, 403)
         await self._door.note(_entry(name, address, "ok", "sign-in link"))
-        return await self._come_in(request, name, "/")
+        return await self._come_in(request, name, local_path(next))
 
     async def logout(self, request: Request, token: Text = "") -> Response:
         session = self._hosts.session_of(request.headers)

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import httpx
 
-from fleet.fleetd import Entrance, Site
 from fleet.ingestd import open_store
+from fleet.numbers import Numbers
 from fleet.people.roles import Role
 from fleet.security import Csrf, hosts_of
 from fleet.settings import FleetSettings
+from fleet.site import Entrance, Known, Site
 from fleet.store.books import Books
+from fleet.upkeep import Upkeep
 from fleet.watch import Watch
 from tests.fleet.people.conftest import PASSWORD, People
 
@@ -109,7 +111,9 @@ def bench(settings: FleetSettings, people: People) -> Iterator[Bench]:
     watch = Watch(settings, store, books, people.clock)
     csrf = Csrf(settings.root / "session.key")
     hosts = hosts_of(settings.page_port, settings.public_url)
-    site = Site(settings, watch, Entrance(people.door, csrf, hosts))
+    numbers, upkeep = Numbers(people.rows, people.clock), Upkeep(people.rows, people.clock)
+    known = Known(watch, people.rows, numbers, upkeep, None, people.clock)
+    site = Site(settings, known, Entrance(people.door, csrf, hosts))
     made = Bench(settings, people, watch, site)
     yield made
     made.loop.close()

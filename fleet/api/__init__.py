@@ -1,0 +1,3 @@
+"""The fleet's API for other programs: versioned, paged, described by OpenAPI."""
+
+ROOT = "/api/v1"

@@ -1,0 +1,204 @@
+"""Routes about the fleet and its robots."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Engine
+
+from conf.schema.alerts import Severity
+from fleet.api.replies import (
+    AccountReply,
+    AccountsReply,
+    AlertReply,
+    AlertsReply,
+    DayReply,
+    EventReply,
+    EventsReply,
+    FleetReply,
+    MaintenanceReply,
+    RobotDetailReply,
+    RobotReply,
+    RobotsReply,
+    TargetsReply,
+)
+from fleet.events import Cursor, FilterError, find, parse_filter
+from fleet.events import Wanted as Events
+from fleet.numbers import Numbers
+from fleet.picture import Attention
+from fleet.problem import ProblemError
+from fleet.roster import PAGE_MAX, CursorError, Duty, SortKey, Wanted, page_after
+from fleet.upkeep import Upkeep
+from fleet.watch import Board, Watch
+
+EVENTS_MAX = 1000
+NS_MAX = 2**63 - 1
+RobotId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+EventCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
+Text = Annotated[str | None, Query(max_length=100)]
+
+
+class MaintenanceWish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field("", max_length=200)
+
+
+class RobotsApi:
+    def __init__(
+        self,
+        watch: Watch,
+        rows: Engine,
+        numbers: Numbers,
+        upkeep: Upkeep,
+        targets: TargetsReply,
+    ) -> None:
+        self._watch = watch
+        self._rows = rows
+        self._numbers = numbers
+        self._upkeep = upkeep
+        self._targets = targets
+
+    def add_to(self, router: APIRouter) -> None:
+        get = router.get
+        get("/fleet", tags=["fleet"], summary="the fleet now")(self.fleet)
+        get("/fleet/week", tags=["fleet"], summary="the last seven days")(self.week)
+        get("/robots", tags=["robots"], summary="robots, by pages")(self.robots)
+        get("/robots/{robot_id}", tags=["robots"], summary="one robot")(self.robot)
+        get("/robots/{robot_id}/tasks", tags=["robots"], summary="tasks that it ended")(self.tasks)
+        get("/events", tags=["events"], summary="events, newest first")(self.events)
+        get("/alerts", tags=["alerts"], summary="what fires, the worst first")(self.alerts)
+        get("/accounting", tags=["fleet"], summary="what became of every record")(self.accounting)
+        at = "/robots/{robot_id}/maintenance"
+        router.put(at, tags=["robots"], summary="somebody works on it")(self.begin_maintenance)
+        router.delete(at, tags=["robots"], summary="nobody does any more", status_code=204)(
+            self.end_maintenance
+        )
+
+    async def fleet(self) -> FleetReply:
+        return FleetReply.of(self._watch.picture(), (await self._numbers.get()).now, self._targets)
+
+    async def week(self) -> list[DayReply]:
+        return [DayReply.of(day) for day in (await self._numbers.get()).week]
+
+    async def robots(
+        self,
+        search: Annotated[str, Query(max_length=100, description="words, all of them")] = "",
+        duty: Duty | None = None,
+        healthy: bool | None = None,
+        site: Text = None,
+        artifact: Text = None,
+        sort: SortKey = SortKey.ROBOT,
+        descending: bool = False,
+        cursor: Annotated[str | None, Query(max_length=400)] = None,
+        limit: Limit = 50,
+    ) -> RobotsReply:
+        wanted = Wanted(search, duty, healthy, site, artifact, sort, descending)
+        try:
+            lines, after = page_after(self._watch.picture().lines, wanted, cursor, limit)
+        except CursorError as error:
+            raise ProblemError(400, "wrong_cursor", str(error)) from error
+        return RobotsReply(items=[RobotReply.of(line) for line in lines], next=after)
+
+    async def robot(self, robot_id: RobotId) -> RobotDetailReply:
+        board, line = self._board(robot_id), self._watch.line(robot_id)
+        assert line is not None  # the board is there
+        kept = (await asyncio.to_thread(self._upkeep.all)).get(robot_id)
+        attention = [Attention(robot_id, line.site, alarm) for alarm in board.alarms]
+        return RobotDetailReply(
+            robot=RobotReply.of(line),
+            alerts=[AlertReply.of(one) for one in attention],
+            maintenance=None if kept is None else MaintenanceReply.of(kept),
+            cameras=sorted(board.robot.snapshots),
+            live=board.robot.live,
+        )
+
+    def tasks(
+        self, robot_id: RobotId, cursor: EventCursor = None, limit: Limit = 50
+    ) -> EventsReply:
+        self._board(robot_id)
+        return self._find(Events(robot=robot_id, name="task.*"), cursor, limit)
+
+    def events(
+        self,
+        robot: Text = None,
+        site: Text = None,
+        version: Text = None,
+        task: Text = None,
+        task_id: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
+        name: Annotated[str | None, Query(max_length=64, description="or `task.*`")] = None,
+        severity: Severity | None = None,
+        words: Annotated[str | None, Query(max_length=200, description="all of them")] = None,
+        where: Annotated[
+            str | None, Query(max_length=500, description="such as `latency_ms > 200`")
+        ] = None,
+        since_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
+        until_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
+        cursor: EventCursor = None,
+        limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
+    ) -> EventsReply:
+        try:
+            wish = None if where is None else parse_filter(where)
+        except FilterError as error:
+            raise ProblemError(400, "wrong_filter", str(error)) from error
+        wanted = Events(
+            since_ns=since_ns,
+            until_ns=until_ns,
+            robot=robot,
+            site=site,
+            version=version,
+            task=task,
+            task_id=task_id,
+            name=name,
+            severity=None if severity is None else severity.value,
+            words=words,
+            where=wish,
+        )
+        return self._find(wanted, cursor, limit)
+
+    def _find(self, wanted: Events, cursor: str | None, limit: int) -> EventsReply:
+        after = None
+        if cursor is not None:
+            at_ns, _, number = cursor.partition("-")
+            after = Cursor(int(at_ns), int(number))
+        found = find(self._rows, wanted, limit, after)
+        last = found[-1].cursor if len(found) == limit else None
+        return EventsReply(
+            items=[EventReply.of(event) for event in found],
+            next=None if last is None else f"{last.at_ns}-{last.id}",
+        )
+
+    async def alerts(self) -> AlertsReply:
+        picture = self._watch.picture()
+        items = [AlertReply.of(one) for one in picture.attention]
+        return AlertsReply(items=items, in_all=picture.attention_in_all)
+
+    async def accounting(
+        self, robot: Annotated[str | None, Query(max_length=64)] = None
+    ) -> AccountsReply:
+        accounts = await asyncio.to_thread(self._watch.accounts, robot)
+        return AccountsReply(items=[AccountReply.of(account) for account in accounts])
+
+    async def begin_maintenance(
+        self, robot_id: RobotId, wish: MaintenanceWish, request: Request
+    ) -> MaintenanceReply:
+        self._board(robot_id)
+        who = request.state.who.name
+        made = await asyncio.to_thread(self._upkeep.begin, robot_id, who, wish.reason)
+        await self._note()
+        return MaintenanceReply.of(made)
+
+    async def end_maintenance(self, robot_id: RobotId) -> None:
+        self._board(robot_id)
+        await asyncio.to_thread(self._upkeep.end, robot_id)
+        await self._note()
+
+    async def _note(self) -> None:
+        self._watch.note_maintenance(await asyncio.to_thread(self._upkeep.all))
+
+    def _board(self, robot_id: str) -> Board:
+        board = self._watch.boards.get(robot_id)
+        if board is None:
+            raise ProblemError(404, "no_such_robot", f"no robot {robot_id!r} has been heard")
+        return board

@@ -1,0 +1,94 @@
+"""What all pages share: templates, who looks, and streams of what changes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from fleet.page.view import View
+from fleet.people.door import Door
+from fleet.people.roles import Principal, Role
+from fleet.problem import ProblemError
+from fleet.security import Csrf, Hosts, secret_of
+from fleet.watch import TICK_S
+
+PAGE = Path(__file__).parent
+HEARTBEAT_S = 10.0
+STILL_IN_S = 5.0
+STREAMS_MAX = 50
+
+
+class Frame:
+    def __init__(self, csrf: Csrf, hosts: Hosts) -> None:
+        self._csrf, self._hosts = csrf, hosts
+        self.pages = Environment(
+            loader=FileSystemLoader(PAGE / "templates"),
+            autoescape=select_autoescape(),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def render(self, name: str, request: Request, **known: Any) -> HTMLResponse:
+        who: Principal = request.state.who
+        token = self._csrf.token(self._hosts.session_of(request.headers) or "")
+        may = {role.value: who.role.covers(role) for role in Role}
+        page = self.pages.get_template(name).render(who=who, may=may, token=token, **known)
+        return HTMLResponse(page)
+
+
+class Streams:
+    """Server-sent events: to each viewer only what has changed for them, while they are in."""
+
+    def __init__(self, door: Door, hosts: Hosts) -> None:
+        self._door, self._hosts = door, hosts
+        self.open = 0
+
+    def start(
+        self,
+        request: Request,
+        look: Callable[[], Awaitable[View]],
+        period_s: float = TICK_S,
+        leave: Callable[[], None] | None = None,
+    ) -> StreamingResponse:
+        if self.open >= STREAMS_MAX:
+            raise ProblemError(503, "busy", f"{STREAMS_MAX} pages are open already; close one")
+        secret = secret_of(request.headers, self._hosts)
+        return StreamingResponse(
+            self._changes(look, secret, period_s, leave),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    async def _changes(
+        self,
+        look: Callable[[], Awaitable[View]],
+        secret: str | None,
+        period_s: float,
+        leave: Callable[[], None] | None,
+    ) -> AsyncIterator[bytes]:
+        self.open += 1
+        heartbeat, still_in = round(HEARTBEAT_S / period_s), round(STILL_IN_S / period_s)
+        try:
+            shown, quiet, ticks = View(), 0, 0
+            while ticks % still_in or await self._door.still_in(secret):
+                ticks += 1
+                view = await look()
+                changes = view.changes(shown)
+                shown = view
+                quiet += 1
+                if any(changes.values()):
+                    quiet = 0
+                    yield b"data: " + orjson.dumps(changes) + b"\n\n"
+                elif quiet >= heartbeat:
+                    quiet = 0
+                    yield b": still here\n\n"
+                await asyncio.sleep(period_s)
+        finally:
+            self.open -= 1
+            if leave is not None:
+                leave()

@@ -1,0 +1,68 @@
+"""The web side put together: pages, API, door. `app` is what uvicorn serves."""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.engine import Engine
+
+from fleet.api.app import VERSION, add_api
+from fleet.api.people import PeopleApi
+from fleet.api.replies import TargetsReply
+from fleet.api.robots import RobotsApi
+from fleet.clock import Clock
+from fleet.enrolment import Enrolments
+from fleet.numbers import Numbers
+from fleet.page.fleet_pages import FleetPages
+from fleet.page.frame import PAGE, Frame, Streams
+from fleet.page.robot_pages import RobotPages
+from fleet.people.door import Door
+from fleet.people.pages import PeoplePages
+from fleet.security import Csrf, Guard, Hosts
+from fleet.settings import FleetSettings
+from fleet.upkeep import Upkeep
+from fleet.watch import Watch
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How people come in, and under which names the page answers."""
+
+    door: Door
+    csrf: Csrf
+    hosts: Hosts
+
+
+@dataclass(frozen=True)
+class Known:
+    """Where pages and API look things up."""
+
+    watch: Watch
+    rows: Engine
+    numbers: Numbers
+    upkeep: Upkeep
+    enrolments: Enrolments | None
+    clock: Clock
+
+
+class Site:
+    def __init__(self, settings: FleetSettings, known: Known, entrance: Entrance) -> None:
+        door, csrf, hosts = entrance.door, entrance.csrf, entrance.hosts
+        app = FastAPI(
+            title="Bedplate fleet", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None
+        )
+        app.mount("/static", StaticFiles(directory=PAGE / "static"), name="static")
+        frame, streams = Frame(csrf, hosts), Streams(door, hosts)
+        FleetPages(
+            settings, known.watch, known.numbers, known.enrolments, known.clock, frame, streams
+        ).add_to(app)
+        RobotPages(settings, known.watch, frame, streams).add_to(app)
+        PeoplePages(door, csrf, hosts, frame.pages).add_to(app)
+        targets = TargetsReply.model_validate(settings.targets.model_dump())
+        add_api(
+            app,
+            RobotsApi(known.watch, known.rows, known.numbers, known.upkeep, targets),
+            PeopleApi(door),
+        )
+        self.fast = app
+        self.app = Guard(app, app.routes, csrf, door, hosts)
