@@ -12,6 +12,7 @@ from tests.boot.conftest import BOOT_S, Keys, built
 from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot
 from tests.boot.updates import (
+    ASKED_S,
     ROOT,
     bedplate,
     boot_id,
@@ -173,7 +174,7 @@ def test_a_bad_slot_goes_back_by_itself_within_two_boots_and_says_why(updated: R
     print(f"back {took_s:.0f} s after the bad slot was seen")
     assert boots_since(updated, boot) <= BOOTS_MAX
     assert environment(updated)["mender_boot_part"] == "3"
-    told = updated.ssh("sudo bedplate ota status")
+    told = updated.ssh("sudo bedplate ota status", timeout_s=ASKED_S)
     print(told)
     assert "last not kept: bad in slot a" in told
     assert "plannerd" in told

@@ -15,6 +15,7 @@ from tests.boot.guest import Robot
 ROOT = Path(__file__).resolve().parents[2]
 JUDGED_S = 2400
 LOOK_S = 10
+ASKED_S = 900
 
 
 def bedplate(*words: str, tree: Path = ROOT) -> str:
@@ -46,7 +47,8 @@ def settings(robot: Robot) -> dict[str, Any]:
 
 
 def status(robot: Robot) -> dict[str, Any]:
-    return json.loads(robot.ssh("sudo bedplate ota status --json"))
+    """As an operator asks for it; in emulation the command line alone takes minutes to load."""
+    return json.loads(robot.ssh("sudo bedplate ota status --json", timeout_s=ASKED_S))
 
 
 def environment(robot: Robot) -> dict[str, str]:
