@@ -32,6 +32,8 @@ from ota.power_cut.verdict import read_verdicts
 STEPS: Final = ("record", "judge", "firmware", "damage", "cases", "boots")
 TIMES: Final = "times.json"
 JUDGED: Final = "judged.jsonl"
+DONE: Final = "done"  # a step that came to its end; one that was ended has no such file
+JUDGING: Final = ("judge", "firmware", "damage")
 
 
 def say(text: str) -> None:
@@ -101,6 +103,7 @@ def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> No
             start_each(recording, chosen[: None if starts is None else done + starts], work, say)
         case _:
             raise ValueError(step)
+    (work / DONE).touch()
     for left in ("disk.img", "wrong.img"):
         (work / left).unlink(missing_ok=True)
 
@@ -115,6 +118,7 @@ def _found(recording: Recording, folder: Path) -> Found:
         boots_wanted=len(points(recording)),
         cases=read_outcomes(folder / "cases/cases.jsonl"),
         took_s=_times(folder),
+        unfinished=tuple(step for step in JUDGING if not (folder / step / DONE).exists()),
     )
 
 

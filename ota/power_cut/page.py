@@ -28,6 +28,7 @@ class Found:
     boots_wanted: int
     cases: Sequence[Outcome]
     took_s: Mapping[str, float]  # step → seconds, over all runs that worked on it
+    unfinished: Sequence[str] = ()  # steps that have not come to their end
 
     @property
     def faults(self) -> list[str]:
@@ -49,10 +50,7 @@ class Found:
             )
         if len(self.cases) < len(CASES):
             found.append(f"{len(CASES) - len(self.cases)} of {len(CASES)} cases")
-        if not any(one.kind == Kind.DAMAGE for one in self.judged):
-            found.append("damage")
-        if not self.under_firmware:
-            found.append("the decisions under the robot's firmware")
+        found += [f"the rest of the step {step}" for step in self.unfinished]
         return found
 
 
