@@ -1,6 +1,10 @@
 """`bedplate alerts …`: check and try the rules, and look at what they say."""
 
+import getpass
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import orjson
@@ -9,9 +13,17 @@ import typer
 from conf.load import Composed, compose, options_of
 from conf.mistake import ConfigError, Mistake
 from conf.schema.alerts import SIGNALS, Rule
+from conf.schema.notify import Label
+from fleet.alerts.alert import worst_first
+from fleet.alerts.alertmanager import Alertmanager, AlertmanagerError
+from fleet.alerts.book import AlertRows
 from fleet.alerts.exam import run_tests
 from fleet.alerts.inspect import inspect, mistake_of
+from fleet.clock import SystemClock
 from fleet.incidents.runbook import RunbookError, read_runbook
+from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.store.rows import open_rows
+from fleet.store.series import StoreUnavailableError
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -22,6 +34,10 @@ FAILED = 1
 Facility = Annotated[
     str | None, typer.Option(help="A file of conf/facility, which may change the rules.")
 ]
+FleetDir = Annotated[
+    Path, typer.Option("--fleet-dir", help="Where the fleet side keeps its files.")
+]
+DEFAULT_DIR = Path("var/fleet")
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for other programs.")]
 
 
@@ -101,6 +117,87 @@ def show(key: str, facility: Facility = None, json: AsJson = False) -> None:
             for command in step.commands:
                 print(f"       $ {command}")
     except RunbookError as error:
+        _refuse(str(error))
+
+
+@app.command()
+def active(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
+    """What fires just now, the worst first."""
+    settings = _settings(fleet_dir)
+    try:
+        rows = open_rows(settings.rows_url)
+        found = worst_first(AlertRows(rows, settings.alerts).open_episodes())
+    except StoreUnavailableError as error:
+        _refuse(str(error))
+    if json:
+        _print([asdict(one) for one in found])
+        return
+    for one in found:
+        print(f"{one.severity.value:<9} {one.subject:<16} {one.summary}  {one.runbook}")
+
+
+@app.command()
+def silence(
+    match: Annotated[
+        list[str], typer.Argument(help="label=value: subject, rule, alertname, site, severity.")
+    ],
+    why: Annotated[str, typer.Option(help="Why nobody need be told.")],
+    hours: Annotated[float, typer.Option(min=0.1, max=720)] = 2.0,
+    who: Annotated[str, typer.Option("--who", help="In whose name.")] = "",
+    fleet_dir: FleetDir = DEFAULT_DIR,
+) -> None:
+    """Have Alertmanager tell nobody of what matches, for some hours; prints the silence's id."""
+    matchers = dict(_pair(word) for word in match)
+    now_ns, name = SystemClock().wall_ns(), who or getpass.getuser()
+    _asked(fleet_dir, lambda client: print(client.silence(matchers, hours, name, why, now_ns)))
+
+
+@app.command()
+def silences(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
+    """Silences that hold."""
+    found = _asked(fleet_dir, lambda client: client.silences())
+    if json:
+        _print([asdict(one) for one in found])
+        return
+    for one in found:
+        what = " ".join(f"{name}={value}" for name, value in one.matchers.items())
+        print(f"{one.silence_id}  {what}  until {one.until}  {one.author}: {one.comment}")
+
+
+@app.command()
+def unsilence(silence_id: str, fleet_dir: FleetDir = DEFAULT_DIR) -> None:
+    """End a silence."""
+    _asked(fleet_dir, lambda client: client.end_silence(silence_id))
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    known = [label.value for label in Label]
+    if not equals or not value or name not in known:
+        _refuse(f"{word!r} is no label=value; labels are {', '.join(known)}")
+    return name, value
+
+
+def _asked(fleet_dir: Path, act: Callable[[Alertmanager], Any]) -> Any:
+    notify = _settings(fleet_dir).alerts.notify
+    if not notify.alertmanager:
+        _refuse(
+            "this fleet has no Alertmanager, which keeps the silences;"
+            " set alerts.notify.alertmanager: true"
+        )
+    client = Alertmanager(notify)
+    try:
+        return act(client)
+    except AlertmanagerError as error:
+        _refuse(str(error))
+    finally:
+        client.close()
+
+
+def _settings(fleet_dir: Path) -> FleetSettings:
+    try:
+        return read_settings(fleet_dir.absolute())
+    except SettingsError as error:
         _refuse(str(error))
 
 

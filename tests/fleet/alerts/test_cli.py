@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from conf.load import Composed
-from conf.schema.alerts import Alerts
-from fleet.alerts import cli
+from conf.schema.alerts import Alerts as AlertRules
+from fleet.alerts import Alerts, cli
 from fleet.alerts.inspect import inspect, refusal_of
 from fleet.incidents.runbook import ROOT, read_runbook
-from tests.fleet.alerts.made import rule, rules
+from fleet.settings import FleetSettings, write_settings
+from fleet.store.rows import open_rows
+from tests.fleet.alerts.made import at, rule, rules, sample
 
 run = CliRunner()
 
@@ -96,7 +98,7 @@ def test_command_of_a_runbook_is_parsed_as_the_front_door_would(command, refused
     assert bool(refusal_of(command)) is refused
 
 
-def test_every_page_of_runbooks_can_be_followed_and_is_used(shipped: Alerts) -> None:
+def test_every_page_of_runbooks_can_be_followed_and_is_used(shipped: AlertRules) -> None:
     used = {one.runbook for one in shipped.rules.values()}
     for page in sorted((ROOT / "docs/runbooks").glob("*.md")):
         name = f"docs/runbooks/{page.name}"
@@ -104,3 +106,29 @@ def test_every_page_of_runbooks_can_be_followed_and_is_used(shipped: Alerts) -> 
         for step in read_runbook(name).steps:
             for command in step.commands:
                 assert refusal_of(command) == "", f"{name}: step {step.number}"
+
+
+def test_what_fires_is_listed_from_the_rows(settings: FleetSettings) -> None:
+    made = rules(rule())
+    write_settings(settings.model_copy(update={"alerts": made}))
+    where = ["--fleet-dir", str(settings.root)]
+    rows = open_rows(settings.rows_url)
+    alerts = Alerts.open(made, rows)
+    alerts.observe([sample(0, 80)])
+    alerts.tick(at(0))
+    rows.dispose()
+    done = run.invoke(cli.app, ["active", *where])
+    assert done.exit_code == 0, done.stderr
+    assert "osaka-01 has 80, above 70." in done.stdout
+    (row,) = orjson.loads(run.invoke(cli.app, ["active", "--json", *where]).stdout)
+    assert (row["key"], row["since_ns"]) == ("rule_0", at(0))
+
+
+def test_silence_without_alertmanager_or_with_a_wrong_label_is_refused(
+    settings: FleetSettings,
+) -> None:
+    where = ["--why", "x", "--fleet-dir", str(settings.root)]
+    none = run.invoke(cli.app, ["silence", "subject=osaka-01", *where])
+    assert (none.exit_code, "no Alertmanager" in none.stderr) == (cli.REFUSED, True)
+    wrong = run.invoke(cli.app, ["silence", "robot=osaka-01", *where])
+    assert "labels are alertname, rule, subject" in wrong.stderr
