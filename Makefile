@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: fleet bench-fleet help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-mender fmt lint bench drill docs summary clean
+.PHONY: fleet bench-fleet help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-root test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -128,8 +128,12 @@ bench-fleet: setup-test ## what ingest and the load cost, as JSON
 drill: setup ## the deployment criteria, each with a verdict: make drill NAME=offline_hour
 	$(BIN)/bedplate drill run $(or $(NAME),all)
 
-docs: setup-test ## regenerate docs/config.md and the JSON Schema
+test-root: setup-test ## what needs root: the real client on loop devices, killed, doubled, forty updates in turn
+	$(BIN)/python -m pytest -q -rs -m root -p no:randomly
+
+docs: setup-test ## regenerate docs/config.md, docs/api.md and the JSON Schema
 	$(BIN)/bedplate config schema --write
+	$(BIN)/python -m fleet.api.reference
 
 summary: setup ## the resolved configuration, with the file each value came from
 	$(BIN)/bedplate config show --facility $(FACILITY) --hardware $(HARDWARE)
