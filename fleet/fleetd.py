@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvicorn
 
-from fleet.clock import SystemClock
+from fleet.alerts.alertd import AlertWatch, RobotNow, robot_now
+from fleet.clock import Clock, SystemClock
 from fleet.enrolment import Enrolments
 from fleet.enrolment_api import EnrolmentSite, enrolment_server
 from fleet.ingestd import open_store
@@ -35,10 +36,12 @@ log = logging.getLogger(__name__)
 EXIT_USAGE = 2
 
 
-def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient]:
+def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient, AlertWatch]:
     clock = SystemClock()
-    rows = open_rows(settings.rows_url)
-    watch = Watch(settings, open_store(settings), Books(settings.rows_url), clock)
+    rows, series = open_rows(settings.rows_url), open_store(settings)
+    watch = Watch(settings, series, Books(settings.rows_url), clock)
+    alerting = AlertWatch(settings, rows, series, lambda: heard_of(watch, clock), clock)
+    watch.attend(alerting.alerts.active)
     link = FleetClient(
         settings,
         Party.FLEET,
@@ -52,7 +55,12 @@ def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient]:
     door = Door(Accounts(rows, clock), Keys(rows, clock), Audit(rows, clock), clock)
     csrf = Csrf(settings.root / "session.key")
     entrance = Entrance(door, csrf, hosts_of(settings.page_port, settings.public_url))
-    return Site(settings, known, entrance), watch, link
+    return Site(settings, known, entrance), watch, link, alerting
+
+
+def heard_of(watch: Watch, clock: Clock) -> list[RobotNow]:
+    boards = list(watch.boards.values())
+    return [robot_now(one.robot, clock, in_maintenance=one.in_maintenance) for one in boards]
 
 
 def open_enrolments(settings: FleetSettings) -> Enrolments | None:
@@ -71,9 +79,9 @@ def open_enrolment_port(settings: FleetSettings) -> uvicorn.Server | None:
 
 
 async def serve(settings: FleetSettings) -> None:
-    site, watch, link = build(settings)
+    site, watch, link, alerting = build(settings)
     link.start()
-    watching = asyncio.create_task(watch.run())
+    watching = asyncio.gather(watch.run(), alerting.run())
     server = uvicorn.Server(
         uvicorn.Config(
             site.app,

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from conf.load import compose
-from fleet.broker import free_port
 from fleet.prepare import LocalRobot, Prepared, prepare
 from fleet.settings import FleetSettings
+from tests.fleet.ports import own_port
 from tests.fleet.robotsim import ROOT, Simulated
 from tests.fleet.way_in import sign_in_link
 
@@ -39,9 +39,9 @@ class Served:
     paused: Event
     settings: FleetSettings
 
-    def link(self) -> str:
-        """Signs in once."""
-        return sign_in_link(self.settings)
+    def link(self, to: str = "/robots/osaka-01") -> str:
+        """Signs in once, and leads there."""
+        return f"{sign_in_link(self.settings)}&next={to}"
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
     folder = tmp_path_factory.mktemp("page")
     ports = [
-        f"telemetry.broker.port={free_port(41_883)}",
-        f"telemetry.page.port={free_port(28_090)}",
-        f"telemetry.page.enrolment_port={free_port(28_443)}",
+        f"telemetry.broker.port={own_port(41_883)}",
+        f"telemetry.page.port={own_port(28_090)}",
+        f"telemetry.page.enrolment_port={own_port(28_443)}",
     ]
     local = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, folder / "fleet", local)

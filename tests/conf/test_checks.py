@@ -4,7 +4,7 @@ import pytest
 
 from conf.canbus import Bus, classical_bits, cycle_us, fd_bits
 from conf.checks import CHECKS, cross_check
-from conf.load import Composed, compose
+from conf.load import Composed, compose, options_of
 from conf.mistake import ConfigError
 
 
@@ -288,3 +288,9 @@ def test_replay_has_no_cameras(tree):
 def test_no_real_arm_can_be_slowed(tree):
     with pytest.raises(ConfigError, match="slow_motion"):
         tree.compose(hardware="jetson_agx_orin", overrides=["hardware.actuation.slow_motion=2"])
+
+
+@pytest.mark.parametrize("facility", options_of("facility"))
+def test_a_grippers_vacuum_is_counted_from_that_of_the_sites_arm(facility):
+    config = compose(facility=facility).config
+    assert config.alerts.gripper_full_kpa == config.robot.gripper.pressure_max_kpa

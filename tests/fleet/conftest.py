@@ -14,11 +14,12 @@ import pytest
 from conf.load import compose
 from conf.schema import Config
 from fleet import postgresd
-from fleet.broker import broker_command, free_port, write_broker
+from fleet.broker import broker_command, write_broker
 from fleet.pki import Authority, equip_robot
 from fleet.prepare import LocalRobot, make_settings
 from fleet.settings import FleetSettings, write_settings
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
+from tests.fleet.ports import own_port
 
 SITE = "osaka"
 
@@ -71,9 +72,7 @@ def has_mosquitto() -> None:
 def settings(config: Config, tmp_path: Path) -> FleetSettings:
     robot = LocalRobot(tmp_path / "pki", tmp_path / "agent.sock", tmp_path / "faults.sock")
     made = make_settings(config, tmp_path / "fleet", robot)
-    made = made.model_copy(
-        update={"broker_port": free_port(21_883), "page_port": free_port(18_080)}
-    )
+    made = made.model_copy(update={"broker_port": own_port(21_883), "page_port": own_port(18_080)})
     write_settings(made)
     return made
 

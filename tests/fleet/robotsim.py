@@ -24,7 +24,6 @@ import numpy as np
 import orjson
 
 from conf.load import compose
-from fleet.broker import free_port
 from fleet.prepare import LocalRobot, Prepared, prepare
 from records import Priority, Severity
 from runtime.shm import (
@@ -55,6 +54,7 @@ from runtime.telemetry.spool_file import SpoolLimits
 from runtime.telemetry.stamp import Instant
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
 from runtime.topics import TopicName
+from tests.fleet.ports import own_port
 from tests.fleet.way_in import sign_in_link
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -364,9 +364,9 @@ def serve(socket: Path, answer: Any) -> UnixServer:
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bedplate-page-"))
     ports = [
-        f"telemetry.broker.port={free_port(31_883)}",
-        f"telemetry.page.port={free_port(18_090)}",
-        f"telemetry.page.enrolment_port={free_port(18_443)}",
+        f"telemetry.broker.port={own_port(31_883)}",
+        f"telemetry.page.port={own_port(18_090)}",
+        f"telemetry.page.enrolment_port={own_port(18_443)}",
     ]
     robot = LocalRobot(folder / "pki", folder / "agent.sock", folder / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, folder / "fleet", robot)

@@ -16,7 +16,6 @@ import pytest
 from conf.load import compose
 from conf.schema.alerts import Alerts, NoData, Severity, Signal
 from fleet.alerts import NS_PER_S, AlertState, Phase
-from fleet.broker import free_port
 from fleet.prepare import LocalRobot, Prepared, prepare
 from fleet.robot import Robot
 from fleet.settings import write_settings
@@ -24,6 +23,7 @@ from fleet.store.books import Books
 from fleet.store.memory import AlertBook, Memory, Moment
 from runtime.shm import StopLevel, StopReason
 from tests.fleet.conftest import wait_for
+from tests.fleet.ports import own_port
 from tests.fleet.robotsim import Simulated
 from tests.fleet.test_alerts import rule
 from tests.fleet.way_in import sign_in_link
@@ -183,9 +183,9 @@ class Fleet:
 @pytest.fixture
 def fleet(has_mosquitto: None, tmp_path: Path) -> Iterator[Fleet]:
     ports = [
-        f"telemetry.broker.port={free_port(45_883)}",
-        f"telemetry.page.port={free_port(29_090)}",
-        f"telemetry.page.enrolment_port={free_port(29_443)}",
+        f"telemetry.broker.port={own_port(45_883)}",
+        f"telemetry.page.port={own_port(29_090)}",
+        f"telemetry.page.enrolment_port={own_port(29_443)}",
     ]
     local = LocalRobot(tmp_path / "pki", tmp_path / "agent.sock", tmp_path / "faults.sock")
     prepared = prepare(compose(overrides=ports).config, tmp_path / "fleet", local)

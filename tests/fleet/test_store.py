@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.broker import free_port
 from fleet.influxd import ensure_credentials, ensure_database, find_binary, start
 from fleet.settings import InfluxSettings
 from fleet.store.embedded import EmbeddedStore
@@ -19,6 +18,7 @@ from runtime.telemetry.line import encode_line, encode_tags, plain_names
 from runtime.telemetry.spool import Spool
 from runtime.telemetry.spool_file import SpoolLimits
 from runtime.telemetry.stamp import Instant
+from tests.fleet.ports import own_port
 
 BASE_NS = 1_700_000_000_000_000_000
 
@@ -31,7 +31,7 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxSettings
             " python -c 'from fleet.influxd import ensure_binary; ensure_binary()'"
         )
     folder = tmp_path_factory.mktemp("influxd")
-    url = f"http://127.0.0.1:{free_port(28_086)}"
+    url = f"http://127.0.0.1:{own_port(28_086)}"
     settings = InfluxSettings(url=url, database="bedplate", credentials=folder / "credentials")
     process = start(folder, url)
     ensure_database(url, ensure_credentials(settings.credentials), settings.database)
@@ -176,7 +176,7 @@ def influx_at(url: str, tmp_path: Path, credentials: str = "bedplate:x") -> Infl
 
 
 def test_influxdb_that_is_away_is_unavailable_not_refusing(tmp_path: Path) -> None:
-    store = influx_at(f"http://127.0.0.1:{free_port(29_000)}", tmp_path)
+    store = influx_at(f"http://127.0.0.1:{own_port(29_000)}", tmp_path)
     with pytest.raises(StoreUnavailableError, match="robots keep their records"):
         store.write([line("r-1", "m", 1, a=1.0)])
     with pytest.raises(StoreUnavailableError):

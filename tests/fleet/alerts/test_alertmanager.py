@@ -21,9 +21,9 @@ from fleet.alerts.alertmanager import (
     write_configuration,
 )
 from fleet.alerts.tell import AlertmanagerTeller
-from fleet.broker import free_port
 from tests.fleet.alerts.test_service import Hook
 from tests.fleet.conftest import wait_for
+from tests.fleet.ports import own_port
 
 ROUTES = {
     "all": {
@@ -61,7 +61,7 @@ class Site:
         self.desk, self.pager, self.muted = Hook(), Hook(), Hook()
         raw = {
             "alertmanager": True,
-            "alertmanager_port": free_port(39_093),
+            "alertmanager_port": own_port(39_093),
             "receivers": {
                 name: {"kind": "webhook", "url": hook.url}
                 for name, hook in (
@@ -178,7 +178,7 @@ def test_alertmanager_listens_on_loopback_alone(site: Site) -> None:
 
 
 def test_what_is_refused_is_said_and_told_again(has_alertmanager: None) -> None:
-    notify = parsed({"alertmanager": True, "alertmanager_port": free_port(39_193)})
+    notify = parsed({"alertmanager": True, "alertmanager_port": own_port(39_193)})
     client = Alertmanager(notify)
     with pytest.raises(AlertmanagerError, match="does not answer"):
         client.send([alert("osaka-01")], [], time.time_ns())

@@ -16,7 +16,6 @@ import pytest
 
 from conf.schema.telemetry import Store
 from fleet import influxd
-from fleet.broker import free_port
 from fleet.clock import SystemClock
 from fleet.ingestd import open_store
 from fleet.load.crowd import Crowd
@@ -27,6 +26,7 @@ from fleet.settings import FleetSettings, InfluxSettings, write_settings
 from fleet.store.books import Books
 from fleet.store.series import Query
 from tests.fleet.conftest import Broker, Postgres, wait_for
+from tests.fleet.ports import own_port
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
@@ -64,7 +64,7 @@ def real(
     binary = influxd.find_binary()
     if binary is None:
         pytest.skip("no influxd: python -c 'from fleet.influxd import *; ensure_binary()'")
-    url, folder = f"http://127.0.0.1:{free_port(28_186)}", tmp_path / "influxdb"
+    url, folder = f"http://127.0.0.1:{own_port(28_186)}", tmp_path / "influxdb"
     influx = InfluxSettings(url=url, database="bedplate", credentials=folder / "credentials")
     postgres.new_database()
     rows = postgres.cluster.settings(f"test_{postgres._databases}")
