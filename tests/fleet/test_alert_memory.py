@@ -220,7 +220,7 @@ def test_alerts_outlive_a_killed_fleetd(fleet: Fleet, cell: Simulated) -> None:
 
     both = {"stopped": "firing", "stopped_long": "pending"}
     cell.story.stop, cell.story.reason = StopLevel.HOLD, StopReason.REQUESTED
-    wait_for(lambda: said(both), 30)
+    wait_for(lambda: said(both) and "test.stop_entered" in (fleet.page() or ""), 30)
     before = fleet.states()
     fleet.kill()
     fleet.start()
