@@ -12,7 +12,6 @@ from runtime.sandbox import EVERYWHERE, rights, sandbox
 
 USER = "bedplate"
 CONTROL_ORDER = find_process("controld").start_order
-CONTROL_CPU_WEIGHT = 1000  # ten times anybody else's, for what of it is not real-time: its start
 CONTROL_OOM = -900  # the last to go when memory runs out
 SLOWED_WATCHDOG_MS = 20_000
 START_S = 120
@@ -167,8 +166,6 @@ def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]
         "UMask=0027",
         f"OOMScoreAdjust={CONTROL_OOM if spec.tier is Tier.CONTROL else 0}",
     ]
-    if spec.start_order <= CONTROL_ORDER:
-        lines.append(f"CPUWeight={CONTROL_CPU_WEIGHT}")
     if spec.watchdog_ms is not None:
         lines.append(f"WatchdogSec={_watchdog_ms(spec.watchdog_ms, slow_motion_of(config))}ms")
     lines.extend(f"Environment={key}={value}" for key, value in spec.environment)
@@ -206,7 +203,6 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
         "DevicePolicy=closed",
         "PrivateDevices=yes",
         f"MemoryMax={BOOT_MEMORY_MIB}M",
-        f"CPUWeight={CONTROL_CPU_WEIGHT}",
     ]
     unit = [
         "Description=Bedplate boot: the profile handed out, the machine compared with it",
