@@ -283,14 +283,14 @@ def _accept_unit(place: Place) -> str:
 
 def _enrol_unit(place: Place) -> str:
     """Until the fleet knows this robot: keys are made, a certificate is asked for. As telemetryd,
-    whose keys they are. The robot works meanwhile, and keeps its records."""
+    whose keys they are. The robot works meanwhile, and keeps its records. It asks again until it
+    is heard, so nothing waits for the network: a robot without one has no failed unit."""
     row = find_process("telemetryd")
     unit = [
         "Description=Bedplate enrolment: this robot's keys, and the fleet's certificate for them",
         f"ConditionPathExists={place.data}/enrolment.json",
         f"ConditionPathExists=!{place.data}/pki/robot.crt",
-        "Wants=network-online.target",
-        "After=network-online.target bedplate-boot.service bedplate-controld.service",
+        "After=bedplate-boot.service bedplate-controld.service",
         "StartLimitIntervalSec=0",
     ]
     command = f"{place.python} -m runtime.enrol --data-dir {place.data}"

@@ -48,12 +48,10 @@ FOLDERS: Mapping[str, int] = {
     "etc/sudoers.d": 0o750,
     "root": 0o700,
 }
-WAIT_ONLINE = "systemd-networkd-wait-online.service"
 ENABLED: Mapping[str, str] = {
     f"{WANTS}/multi-user.target.wants/bedplate-grow.service": "bedplate-grow.service",
     f"{WANTS}/multi-user.target.wants/bedplate.target": "bedplate.target",
     f"{WANTS}/multi-user.target.wants/systemd-networkd.service": "systemd-networkd.service",
-    f"{WANTS}/network-online.target.wants/{WAIT_ONLINE}": WAIT_ONLINE,
     f"{WANTS}/ssh.service.wants/bedplate-ssh-keys.service": "bedplate-ssh-keys.service",
     f"{WANTS}/sysinit.target.wants/nftables.service": "nftables.service",
 }

@@ -142,3 +142,10 @@ def test_front_door_opens_from_any_folder_and_means_files_of_that_one(tmp_path):
     (tmp_path / "nothing-here.mender").write_bytes(b"no artifact")
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.stdout + found.stderr != done.stdout + done.stderr
+
+
+def test_nothing_waits_for_the_network_so_a_robot_without_one_has_no_failed_unit(guest, orin):
+    for config in (guest, orin):
+        for path, entry in layer(config).items():
+            assert "network-online" not in path
+            assert b"network-online" not in (entry.data or b""), path
