@@ -8,11 +8,6 @@ from typing import Any
 
 import orjson
 
-from conf.schema.alerts import Alerts
-from fleet.alerts import Alert, AlertState, Phase, evaluate, firing
-from fleet.signals import signals
-from fleet.store.memory import Memory
-
 TRAIL_POINTS = 160  # forty seconds of the tool's way
 MISSES_WINDOW_NS = 60_000_000_000
 LIVE_MAX_BYTES = 65_536
@@ -42,15 +37,14 @@ class Robot:
     robot_id: str
     stale_ns: int
     offline_ns: int
+    first_ns: int  # when somebody began to listen
     live: dict[str, Any] | None = None
     live_ns: int | None = None
     live_wall_ns: int = 0
     presence: str = "unknown"
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     trail: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TRAIL_POINTS))
-    alerts: dict[str, AlertState] = field(default_factory=dict)
     refused: int = 0  # messages that made no sense
-    first_ns: int | None = None
     _misses: deque[tuple[int, int]] = field(default_factory=deque)
 
     def note_live(self, payload: bytes, now_ns: int, wall_ns: int) -> None:
@@ -93,40 +87,6 @@ class Robot:
         if age_ns < self.stale_ns:
             return Freshness.LIVE
         return Freshness.OFFLINE if self.presence in ("offline", "lost") else Freshness.STALE
-
-    def watch(self, rules: Alerts, now_ns: int) -> list[Alert]:
-        """Evaluates the rules; a message is judged once it is here, never a replayed one."""
-        if self.first_ns is None:
-            self.first_ns = now_ns
-        heard_ns = self.first_ns if self.live_ns is None else self.live_ns
-        is_live = self.freshness(now_ns) is Freshness.LIVE
-        values = signals(
-            self.live if is_live else None, (now_ns - heard_ns) / 1e9, self.earlier_misses(now_ns)
-        )
-        if is_live:
-            self.alerts = evaluate(rules, values, self.alerts, now_ns)
-        else:  # of a silent robot nothing is known but its silence: the rest stays as it was
-            known = {
-                key: rule for key, rule in rules.rules.items() if values[rule.signal] is not None
-            }
-            silent = Alerts(name=rules.name, rules=known)
-            self.alerts = {**self.alerts, **evaluate(silent, values, self.alerts, now_ns)}
-        return firing(rules, self.alerts)
-
-    def restore(self, memory: Memory, rules: Alerts) -> list[Alert]:
-        """Goes on where a fleet process before this one ended, with the rules there are now."""
-        kept = memory.states.items()
-        self.alerts = {rule: state for rule, state in kept if rule in rules.rules}
-        self.first_ns = memory.silent_ns
-        return firing(rules, self.alerts)
-
-    def memory(self, now_ns: int) -> Memory:
-        """What must outlive this process. Of a robot that is heard, nothing about silence."""
-        kept = self.alerts.items()
-        lasting = {rule: state for rule, state in kept if state.phase is not Phase.INACTIVE}
-        heard_ns = self.first_ns if self.live_ns is None else self.live_ns
-        silent_ns = None if self.freshness(now_ns) is Freshness.LIVE else heard_ns
-        return Memory(self.robot_id, self.site, lasting, silent_ns)
 
     def earlier_misses(self, now_ns: int) -> tuple[float, int] | None:
         if not self._misses:

@@ -8,7 +8,7 @@ from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
 
-from fleet.alerts import FLEET, ActiveAlert, Alert
+from fleet.alerts import FLEET, ActiveAlert
 from fleet.clock import Clock
 from fleet.local import fault_listing
 from fleet.page import parts
@@ -18,7 +18,6 @@ from fleet.robot import Robot
 from fleet.roster import Line
 from fleet.settings import FleetSettings, RobotEntry
 from fleet.store.books import Account, Books, Outcome
-from fleet.store.memory import AlertBook, Memory, Moment
 from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
 from runtime.telemetry.line import plain_names
 from runtime.topics import TopicName, parse
@@ -40,7 +39,6 @@ class Board:
     robot: Robot
     entry: RobotEntry | None
     view: View = field(default_factory=View)
-    alerts: list[Alert] = field(default_factory=list)
     alarms: tuple[Alarm, ...] = ()
     in_maintenance: bool = False
     line: Line | None = None
@@ -61,15 +59,12 @@ class Watch:
         self._store = store
         self._books = books
         self._clock = clock
-        self._alert_book = AlertBook(books)
-        self._saved: dict[str, Memory] = {}
         self._picture: Picture | None = None
         self._resting: frozenset[str] = frozenset()
         self._active: Callable[[], Iterable[ActiveAlert]] | None = None
         self._of_fleet: tuple[Alarm, ...] = ()
         for entry in settings.robots:
             self._board(entry.site, entry.robot_id)
-        self._remember()
 
     def receive(self, _client: Client, message: MQTTMessage) -> None:
         where = parse(message.topic)
@@ -99,14 +94,10 @@ class Watch:
                     log.exception("page of %s could not be made", board.robot.robot_id)
             if ticks % SLOW_TICKS == 0:
                 self._attend()
-                await self._save_alerts()
             ticks += 1
             await asyncio.sleep(TICK_S)
 
     async def _refresh(self, board: Board, *, slow: bool) -> None:
-        now_ns = self._clock.now_ns()
-        if slow:
-            self._watch_alerts(board, now_ns)
         if not board.viewers:
             return
         if slow:
@@ -199,53 +190,12 @@ class Watch:
                 robot_id,
                 self._settings.stale_ms * 1_000_000,
                 self._settings.offline_ms * 1_000_000,
+                self._clock.now_ns(),
             )
             board = Board(robot, self._settings.robot(robot_id))
             board.in_maintenance = robot_id in self._resting
             self.boards[robot_id] = board
         return board
-
-    def _watch_alerts(self, board: Board, now_ns: int) -> None:
-        before = {alert.key for alert in board.alerts}
-        board.alerts = board.robot.watch(self._settings.alerts, now_ns)
-        if self._active is None:
-            board.alarms = tuple(self._alarm(alert, now_ns) for alert in board.alerts)
-        for alert in board.alerts:
-            if alert.key not in before:
-                log.warning("%s: %s (%s)", board.robot.robot_id, alert.name, alert.summary)
-
-    def _alarm(self, alert: Alert, now_ns: int) -> Alarm:
-        since_ns = Moment(now_ns, self._clock.wall_ns()).to_wall(alert.since_ns)
-        return Alarm(
-            alert.name, alert.severity, alert.summary, alert.runbook, round(since_ns / 1e9)
-        )
-
-    def _remember(self) -> None:
-        """Alerts that fired and clocks that ran when the process before this one ended."""
-        for memory in self._alert_book.load(self._moment()):
-            board = self._board(memory.site, memory.robot_id)
-            if board is not None:
-                board.alerts = board.robot.restore(memory, self._settings.alerts)
-                now_ns = self._clock.now_ns()
-                board.alarms = tuple(self._alarm(alert, now_ns) for alert in board.alerts)
-                self._saved[memory.robot_id] = memory
-
-    async def _save_alerts(self) -> None:
-        """What changed since it was last written; what cannot be written is tried again."""
-        moment = self._moment()
-        memories = [board.robot.memory(moment.now_ns) for board in self.boards.values()]
-        changed = [one for one in memories if not one.is_as(self._saved.get(one.robot_id))]
-        if not changed:
-            return
-        try:
-            await asyncio.to_thread(self._alert_book.save, changed, moment)
-        except StoreUnavailableError as error:
-            log.warning("alerts would not outlive a restart just now: %s", error)
-            return
-        self._saved.update({one.robot_id: one for one in changed})
-
-    def _moment(self) -> Moment:
-        return Moment(self._clock.now_ns(), self._clock.wall_ns())
 
     async def _look_at_events(self, board: Board) -> None:
         try:

@@ -52,12 +52,12 @@ def robot_now(robot: Robot, clock: Clock, *, in_maintenance: bool) -> RobotNow:
     freshness = robot.freshness(now_ns)
     is_live = freshness is Freshness.LIVE
     heard_ns = robot.first_ns if robot.live_ns is None else robot.live_ns
-    silent_s = 0.0 if heard_ns is None else (now_ns - heard_ns) / 1e9
     heard = Heard(
         robot.live if is_live else None,
-        silent_s,
+        (now_ns - heard_ns) / 1e9,
         robot.live_wall_ns or wall_ns,
         robot.earlier_misses(now_ns),
+        was_heard=robot.live_ns is not None,
     )
     return RobotNow(
         robot.robot_id,

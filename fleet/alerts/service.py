@@ -83,10 +83,13 @@ class Alerts:
         book = AlertRows(rows, rules)
         made = cls(rules, book, teller, listener)
         made.engine.restore(book.lanes())
-        made._gists = {place: gist(lane) for place, lane in made.engine.lanes.items()}
         for alert in book.open_episodes():
             if alert.key in rules.rules:
                 made._told[alert.subject, alert.key] = alert
+        told = made._told_at()
+        made._gists = {
+            place: gist(lane, told.get(place, ())) for place, lane in made.engine.lanes.items()
+        }
         return made
 
     def observe(self, samples: Iterable[Sample]) -> None:
@@ -196,9 +199,10 @@ class Alerts:
         if refresh:
             self._saved_ns = now_ns
             places = places | set(self._gists)
+        told = self._told_at()
         for place in places:
             lane = self.engine.lanes.get(place)
-            now = () if lane is None else gist(lane)
+            now = () if lane is None else gist(lane, told.get(place, ()))
             before = self._gists.get(place, ())
             if now == before and not (refresh and now):
                 continue
@@ -207,6 +211,13 @@ class Alerts:
                 self._gists[place] = now
             else:
                 self._gists.pop(place, None)
+
+    def _told_at(self) -> dict[Place, tuple[str, ...]]:
+        found: dict[Place, tuple[str, ...]] = {}
+        for subject, key in self._told:
+            place = (subject, self.rules.rules[key].signal)
+            found[place] = (*found.get(place, ()), key)
+        return found
 
     def _write(self, now_ns: int) -> None:
         """What cannot be written is tried again with what comes next."""
@@ -223,15 +234,15 @@ class Alerts:
             self._entry = _joined(entry, self._entry)
 
 
-def gist(lane: Lane) -> tuple[object, ...]:
-    """Empty while nothing of it need be remembered."""
+def gist(lane: Lane, told: tuple[str, ...] = ()) -> tuple[object, ...]:
+    """Empty while nothing of it need be remembered. What was told is, before it is folded."""
     tracks = [
         (key, track.phase, track.since_ns, track.flapping)
         for key, track in lane.tracks.items()
         if track.phase in (Phase.PENDING, Phase.FIRING)
     ]
     holes = [(hole.from_ns, hole.until_ns) for hole in (lane.gap, lane.past) if hole is not None]
-    return (*tracks, *holes)
+    return (*tracks, *holes, *told)
 
 
 def _joined(first: Entry, second: Entry) -> Entry:

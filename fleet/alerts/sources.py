@@ -39,6 +39,7 @@ class Heard:
     silent_s: float
     received_ns: int
     misses_before: tuple[float, int] | None = None
+    was_heard: bool = True  # False: not by this process, so it is silent for at least that long
 
 
 @dataclass
@@ -71,6 +72,8 @@ class RobotSource:
             made[Signal.STUCK_S] = self._stuck_s(heard.live, now_ns)
             made[Signal.GRIPPER_PRESSURE_RATIO] = self._pressure(heard.live)
             made[Signal.SILENT_S] = 0.0
+        elif not heard.was_heard and self._is_calm(Signal.SILENT_S, heard.silent_s):
+            made[Signal.SILENT_S] = None  # a silence that began earlier is not over for that
         made[Signal.NETWORK_DROPS_PER_HOUR] = float(self._drops_within(now_ns))
         at_ns = self._event_ns(heard, now_ns)
         found: list[Sample] = []

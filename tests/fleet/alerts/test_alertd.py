@@ -35,8 +35,7 @@ class World:
         self.clock = Hands()
         self.rows = open_rows(settings.rows_url)
         self.series = EmbeddedStore(settings.series)
-        self.robot = Robot("osaka", "osaka-01", ns(2), ns(15))
-        self.robot.first_ns = self.clock.now_ns()
+        self.robot = Robot("osaka", "osaka-01", ns(2), ns(15), self.clock.now_ns())
         self.resting = False
         self.settings = settings
         self.watch = self.make()
@@ -115,6 +114,30 @@ def test_what_fires_is_known_to_the_next_process(world: World) -> None:
     assert world.fires() == {"motor_hot"}
     world.go(3, live(**HOT))
     assert len([row for row in world.watch.alerts.history() if row["rule"] == "motor_hot"]) == 1
+
+
+def test_silence_goes_on_through_a_restart_and_ends_when_the_robot_is_heard(world: World) -> None:
+    world.go(5, live())
+    world.go(20, None)
+    assert world.fires() == {"silent"}
+    world.watch = world.make()
+    world.robot = Robot("osaka", "osaka-01", ns(2), ns(15), world.clock.now_ns())
+    for _ in range(30):
+        world.go(1, None)
+        assert world.fires() == {"silent"}
+    world.go(8, live())
+    assert world.fires() == set()
+
+
+def test_robot_that_was_heard_is_not_silent_for_the_time_nobody_listened(world: World) -> None:
+    world.go(5, live())
+    world.clock.seconds += 3600
+    world.watch = world.make()
+    world.robot = Robot("osaka", "osaka-01", ns(2), ns(15), world.clock.now_ns())
+    world.go(14, None)
+    assert world.fires() == set()
+    world.go(4, None)
+    assert world.fires() == {"silent"}
 
 
 def test_robot_that_cannot_be_reached_says_so_instead_of_being_stopped(world: World) -> None:

@@ -25,7 +25,7 @@ from fleet.roster import (
 )
 from tests.fleet.fleet_of import live_of
 
-BLANK = line_of(Robot("osaka", "r", 1, 2), [], 0, in_maintenance=False)
+BLANK = line_of(Robot("osaka", "r", 1, 2, 0), [], 0, in_maintenance=False)
 MAYBE = st.none() | st.integers(0, 3)
 NAMES = [f"robot-{n}" for n in range(30)]
 DESCENDING = st.booleans()

@@ -35,7 +35,7 @@ NOW_S = 1_800_000_000.0
 def fleet(robots: int, alarms: dict[int, Alarm] | None = None):
     together = []
     for number in range(robots):
-        robot = Robot(site_of(number), name_of(number), 2 * NS_PER_S, 15 * NS_PER_S)
+        robot = Robot(site_of(number), name_of(number), 2 * NS_PER_S, 15 * NS_PER_S, 0)
         robot.live, robot.live_ns = live_of(number, 0), 0
         robot.live_wall_ns = round(NOW_S * NS_PER_S)
         mine = (alarms or {}).get(number)
