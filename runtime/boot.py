@@ -230,6 +230,20 @@ def follow(
         log.warning("telemetryd did not take the report; it stays in %s", paths.boot_report)
 
 
+def cpus(text: str) -> frozenset[int]:
+    return frozenset(int(cpu) for cpu in text.split(","))
+
+
+def move_to(wanted: frozenset[int] | None) -> None:
+    """Off the CPUs of control, which start when this is done."""
+    if not wanted:
+        return
+    try:
+        os.sched_setaffinity(0, wanted)
+    except OSError as error:
+        log.warning("still on the CPUs of control: %s refused (%s)", sorted(wanted), error.strerror)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="boot", description="The first unit of a boot")
     parser.add_argument("--run-dir", type=Path, required=True)
@@ -237,6 +251,7 @@ def main() -> None:
     parser.add_argument("--shm", type=Path, required=True, help="folder of the shared messages")
     parser.add_argument("--library", type=Path, default=LIBRARY, help="profile and manifest")
     parser.add_argument("--own", action="append", default=[], metavar="TOPIC=USER")
+    parser.add_argument("--then-cpus", type=cpus, help="where to go before the others start")
     parser.add_argument("--wait-s", type=float, default=WAIT_S, help="for the others to start")
     args = parser.parse_args()
     logging.basicConfig(
@@ -251,6 +266,7 @@ def main() -> None:
         log.error("%s", error)
         sys.exit(EXIT_REFUSED)
     at_s["profile"] = uptime_s()
+    move_to(args.then_cpus)
     with contextlib.suppress(OSError):
         sdnotify.SystemdNotifier().notify("READY=1")
     follow(handed, paths, args.shm, at_s, args.wait_s)

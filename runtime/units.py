@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.schema import Config
+from conf.schema.hardware import Realtime
 from runtime.processes import ProcessSpec, Tier, find_process, slow_motion_of
 from runtime.sandbox import EVERYWHERE, rights, sandbox
 
@@ -102,7 +103,7 @@ def render_units(
     """File name → text of everything systemd needs to run the robot; `image_path` says where."""
     chosen = [spec for spec in processes if spec.runs(config)]
     files = {f"bedplate-{spec.name}.service": render_unit(spec, config, place) for spec in chosen}
-    files["bedplate-boot.service"] = _boot_unit(chosen, place)
+    files["bedplate-boot.service"] = _boot_unit(chosen, config.hardware.realtime, place)
     files["bedplate-accept.service"] = _accept_unit(place)
     files["bedplate-kernel.service"] = _kernel_unit(place)
     files["bedplate-enrol.service"] = _enrol_unit(place)
@@ -177,10 +178,16 @@ def _writable(spec: ProcessSpec, place: Place) -> tuple[str, ...]:
     return tuple(str(folder) for folder in folders)
 
 
-def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
-    """Before all others, as root: it hands out the profile and makes every message its owner's."""
+def _boot_unit(chosen: list[ProcessSpec], realtime: Realtime, place: Place) -> str:
+    """Before all others, as root: it hands out the profile and makes every message its owner's.
+    The CPUs kept free for control are idle until then, and all else starts on the others: it uses
+    them, and leaves them before control starts."""
     owners = [f"--own {topic}={user_of(spec)}" for spec in chosen for topic in spec.writes]
     command = f"{place.python} -m runtime.boot --run-dir {place.run} --data-dir {place.data}"
+    kept_free = realtime.isolated_cpus
+    shared = sorted(set(range(realtime.cpus)) - set(kept_free))
+    if kept_free:
+        command += f" --then-cpus {','.join(str(cpu) for cpu in shared)}"
     service = [
         "Type=notify",
         "NotifyAccess=main",
@@ -190,6 +197,7 @@ def _boot_unit(chosen: list[ProcessSpec], place: Place) -> str:
         f"WorkingDirectory={place.root}",
         f"Group={USER}",
         f"TimeoutStartSec={START_S}s",
+        *([f"CPUAffinity={' '.join(str(cpu) for cpu in kept_free)}"] if kept_free else []),
         "UMask=0022",
         *(line for line in EVERYWHERE if not line.startswith((*NOT_OF_ROOT, "PrivateTmp="))),
         "InaccessiblePaths=/tmp /var/tmp",  # a private one would wait for the system's folders

@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from conf.control import control_bytes, write_control
 from conf.load import compose
-from conf.profile import read_profile, write_profile
+from conf.profile import parse_profile, profile_bytes, read_profile, write_profile
 from conf.schema import Config
 from records import BootFinding, BootReport, Certainty
 from runtime.boot import event_fields
@@ -26,7 +27,9 @@ from runtime.shm import Shm
 from runtime.telemetry.client import finite
 
 COMMAND_LINE = "root=/dev/dm-0 ro bedplate.slot=a quiet"
-GUEST = compose(hardware="qemu_arm64", facility="osaka").config
+GUEST = parse_profile(  # as it comes out of a profile
+    profile_bytes(compose(hardware="qemu_arm64", facility="osaka").config), where=Path("GUEST")
+)
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
@@ -247,6 +250,31 @@ def test_the_unit_makes_messages_and_reports_what_did_not_come(library, paths, t
     assert report.first_boot == ("data partition grown by 512 MiB",)
     assert {"boot_unit", "profile"} <= {stage.name for stage in report.stages}
     assert any("no cycle in the time given" in problem for problem in report.problems)
+
+
+def test_it_is_off_the_cpus_of_control_before_control_starts(library, paths, tmp_path, monkeypatch):
+    """READY=1 is what the others wait for; where this process runs is read when it says so."""
+    allowed = sorted(os.sched_getaffinity(0))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        folders = ["--run-dir", paths.run, "--data-dir", paths.data, "--shm", tmp_path / "shm"]
+        words = [sys.executable, "-m", "runtime.boot", *folders, "--library", library]
+        more = ["--wait-s", "60", "--then-cpus", str(allowed[0])]
+        process = subprocess.Popen([*words, *more], stderr=subprocess.DEVNULL)
+        try:
+            assert manager.recv(100) == b"READY=1"
+            assert os.sched_getaffinity(process.pid) == {allowed[0]}
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_cpus_that_are_not_there_are_said_and_do_not_stop_the_robot(library, paths, tmp_path):
+    done = boot(library, paths, tmp_path / "shm", "--then-cpus", "4000")
+    assert done.returncode == 0
+    assert "still on the CPUs of control" in done.stderr
 
 
 def test_the_unit_fails_where_the_profile_is_not_the_builds(library, paths, tmp_path):

@@ -177,6 +177,20 @@ def test_nothing_runs_before_the_profile_is_checked(orin):
             assert sections(text)["Unit"]["Requires"] == "bedplate-boot.service", name
 
 
+@pytest.mark.parametrize(
+    ("hardware", "before", "after"),
+    [("qemu_arm64", "1", "0"), ("qemu_arm64_icount", None, None), ("sim_x86", None, None)],
+)
+def test_boot_uses_the_cpus_of_control_while_they_are_idle(hardware, before, after):
+    config = compose(hardware=hardware).config
+    unit = sections(render_units(PROCESSES, config, robot_place("x"))["bedplate-boot.service"])[
+        "Service"
+    ]
+    assert unit.get("CPUAffinity") == before
+    then = re.search(r"--then-cpus (\S+)", unit["ExecStart"])
+    assert (then and then[1]) == after
+
+
 def written(folder, processes, config) -> list[str]:
     """The units as files, with programs that exist here in the place of the robot's."""
     real = Path("/bin/true").resolve()
