@@ -6,7 +6,7 @@ an unprivileged process may use up to their bound and no further.
 
 from conf.schema import Config
 from conf.schema.hardware import CameraSource, Cia402Actuation, SimActuation
-from runtime.processes import Policy, ProcessSpec, wanted_thread
+from runtime.processes import Policy, ProcessSpec, find_process, wanted_thread
 
 MEMORY_CEILING = 3  # times the budget: beyond that it is a leak, not a load
 TASKS_MAX = 64
@@ -36,6 +36,11 @@ EVERYWHERE = (
     "SystemCallArchitectures=native",
     "SystemCallErrorNumber=EPERM",
 )
+# A private /tmp would wait for the system's folders: what starts before them has none.
+WITHOUT_TMP = (
+    *(line for line in EVERYWHERE if line != "PrivateTmp=yes"),
+    "InaccessiblePaths=/tmp /var/tmp",
+)
 
 
 def rights(spec: ProcessSpec, config: Config) -> list[str]:
@@ -61,7 +66,8 @@ def rights(spec: ProcessSpec, config: Config) -> list[str]:
 
 def sandbox(spec: ProcessSpec, config: Config, writable: tuple[str, ...]) -> list[str]:
     """Files, devices, sockets and system calls."""
-    lines = [*EVERYWHERE, f"ReadWritePaths={' '.join(writable)}"]
+    early = spec.start_order <= find_process("controld").start_order
+    lines = [*(WITHOUT_TMP if early else EVERYWHERE), f"ReadWritePaths={' '.join(writable)}"]
     lines += _system_calls(spec)
     lines += _sockets(spec, config)
     lines += _devices(spec, config)

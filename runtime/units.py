@@ -3,13 +3,15 @@
 Pure functions from the table and a profile to text; whoever builds the image writes the files.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from conf.schema import Config
-from conf.schema.hardware import Realtime
+from conf.schema.hardware import Cia402Actuation, Realtime
+from runtime import can_bus
 from runtime.processes import ProcessSpec, Tier, find_process, slow_motion_of
-from runtime.sandbox import EVERYWHERE, rights, sandbox
+from runtime.sandbox import EVERYWHERE, WITHOUT_TMP, rights, sandbox
 
 USER = "bedplate"
 CONTROL_ORDER = find_process("controld").start_order
@@ -22,6 +24,8 @@ HARDWARE_WATCHDOG_S = 20
 REBOOT_WATCHDOG_S = 60
 ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or nothing
 TMPFILES = "/usr/lib/tmpfiles.d/bedplate.conf"
+# Not after the system's own folders and devices, as units are that do not say otherwise.
+EARLY = ("DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target")
 NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
@@ -86,7 +90,7 @@ def user_of(spec: ProcessSpec) -> str:
 
 def render_unit(spec: ProcessSpec, config: Config, place: Place) -> str:
     sections = {
-        "Unit": _unit_section(spec),
+        "Unit": _unit_section(spec, config),
         "Service": [
             *_service_lines(spec, config, place),
             *rights(spec, config),
@@ -105,9 +109,11 @@ def render_units(
     files = {f"bedplate-{spec.name}.service": render_unit(spec, config, place) for spec in chosen}
     files["bedplate-boot.service"] = _boot_unit(chosen, config.hardware.realtime, place)
     files["bedplate-accept.service"] = _accept_unit(place)
+    if isinstance(config.hardware.actuation, Cia402Actuation):
+        files[can_bus.UNIT] = _text(can_bus.sections(config.hardware.actuation))
     files["bedplate-kernel.service"] = _kernel_unit(place)
     files["bedplate-enrol.service"] = _enrol_unit(place)
-    files["bedplate.target"] = _target(chosen)
+    files["bedplate.target"] = _target(files)
     files["sysusers.d/bedplate.conf"] = _sysusers(chosen)
     files["tmpfiles.d/bedplate.conf"] = _tmpfiles(place)
     files["system.conf.d/bedplate.conf"] = _manager()
@@ -126,10 +132,11 @@ def _text(sections: dict[str, list[str]]) -> str:
     return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
 
 
-def _unit_section(spec: ProcessSpec) -> list[str]:
+def _unit_section(spec: ProcessSpec, config: Config) -> list[str]:
     lines = [
         f"Description=Bedplate {spec.name}, tier {spec.tier.value}",
         "PartOf=bedplate.target",
+        *_when(spec, config),
         # Without a profile that was checked there is nothing to run.
         "Requires=bedplate-boot.service",
         "After=bedplate-boot.service bedplate-accept.service",
@@ -141,13 +148,21 @@ def _unit_section(spec: ProcessSpec) -> list[str]:
         # What plays its arm, where something does, is there before it looks for sensors.
         return [
             *lines,
-            "After=bedplate-dynamics.service",
+            f"After=bedplate-dynamics.service {can_bus.UNIT}",
             "StartLimitAction=reboot-force",
             "FailureAction=reboot-force",
         ]
     if spec.start_order < CONTROL_ORDER:
         return lines
     return [*lines, "Wants=bedplate-controld.service", "After=bedplate-controld.service"]
+
+
+def _when(spec: ProcessSpec, config: Config) -> tuple[str, ...]:
+    """Control and what plays its arm use files of their own only, so nothing else of the system is
+    waited for. Real drives are reached by devices: there udev and its rules come before."""
+    if spec.start_order > CONTROL_ORDER or isinstance(config.hardware.actuation, Cia402Actuation):
+        return ()
+    return EARLY
 
 
 def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]:
@@ -199,8 +214,7 @@ def _boot_unit(chosen: list[ProcessSpec], realtime: Realtime, place: Place) -> s
         f"TimeoutStartSec={START_S}s",
         *([f"CPUAffinity={' '.join(str(cpu) for cpu in kept_free)}"] if kept_free else []),
         "UMask=0022",
-        *(line for line in EVERYWHERE if not line.startswith((*NOT_OF_ROOT, "PrivateTmp="))),
-        "InaccessiblePaths=/tmp /var/tmp",  # a private one would wait for the system's folders
+        *(line for line in WITHOUT_TMP if not line.startswith(NOT_OF_ROOT)),
         "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
         f"ReadWritePaths={place.run} {place.shm}",
         f"ReadOnlyPaths=-{place.data}",
@@ -214,12 +228,11 @@ def _boot_unit(chosen: list[ProcessSpec], realtime: Realtime, place: Place) -> s
     ]
     unit = [
         "Description=Bedplate boot: the profile handed out, the machine compared with it",
-        "DefaultDependencies=no",
+        *EARLY,
         "Requires=local-fs.target",
         # Control comes first: the rest of the system is not waited for.
         "After=local-fs.target",
         "Before=bedplate.target",
-        "Conflicts=shutdown.target",
     ]
     return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
 
@@ -263,6 +276,7 @@ def _accept_unit(place: Place) -> str:
     deadlines are measured as its profile declares. What is said goes to the serial port too."""
     unit = [
         "Description=Bedplate acceptance: the deadlines, before the robot starts",
+        *EARLY,  # who waits for it waits for nothing else
         f"ConditionPathExists={place.data}/{ACCEPTANCE_WISH}",
         "Requires=bedplate-boot.service",
         "After=bedplate-boot.service",
@@ -272,10 +286,11 @@ def _accept_unit(place: Place) -> str:
         f"ExecStart={place.python} -m runtime.acceptance.once --data-dir {place.data}",
         f"WorkingDirectory={place.root}",
         "TimeoutStartSec=infinity",
+        f"Environment=TMPDIR={place.data}",
         "StandardOutput=journal+console",
         "StandardError=journal+console",
         "UMask=0022",
-        *(line for line in EVERYWHERE if not line.startswith(NOT_OF_ROOT)),
+        *(line for line in WITHOUT_TMP if not line.startswith(NOT_OF_ROOT)),
         "CapabilityBoundingSet=CAP_SYS_NICE CAP_IPC_LOCK",
         "LimitRTPRIO=99",
         "LimitMEMLOCK=infinity",
@@ -326,9 +341,8 @@ def _enrol_unit(place: Place) -> str:
     return _text({"Unit": unit, "Service": service, "Install": ["WantedBy=bedplate.target"]})
 
 
-def _target(chosen: list[ProcessSpec]) -> str:
-    names = ["boot", *(spec.name for spec in chosen), "accept", "kernel", "enrol"]
-    wants = " ".join(f"bedplate-{name}.service" for name in names)
+def _target(services: Iterable[str]) -> str:
+    wants = " ".join(services)
     unit = f"[Unit]\nDescription=Bedplate: one robot\nWants={wants}\n"
     return f"{unit}\n[Install]\nWantedBy=multi-user.target\n"
 

@@ -84,11 +84,12 @@ def test_real_time_rights_are_granted_only_where_the_board_asks(orin):
 OF_ROOT = {
     "bedplate-boot.service": "CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
     "bedplate-accept.service": "CAP_SYS_NICE CAP_IPC_LOCK",
+    "bedplate-can.service": "CAP_NET_ADMIN",
 }
 
 
 @pytest.mark.parametrize("hardware", options_of("hardware"))
-def test_nobody_has_a_capability_but_those_two_that_need_root(hardware):
+def test_nobody_has_a_capability_but_those_few_that_need_root(hardware):
     config = compose(hardware=hardware).config
     for name, text in render_units(EVERYTHING, config, robot_place("x")).items():
         if not name.endswith(".service"):
@@ -171,9 +172,12 @@ def test_the_guests_arm_is_scheduled_by_its_unit():
     assert service["ExecStart"].startswith("/opt/bedplate/bin/dynamics --control /run/bedplate/")
 
 
+FIRST = ("boot", "can", "enrol")
+
+
 def test_nothing_runs_before_the_profile_is_checked(orin):
     for name, text in render_units(PROCESSES, orin, robot_place("x")).items():
-        if name.endswith(".service") and "boot" not in name and "enrol" not in name:
+        if name.endswith(".service") and name.split(".")[0].split("-")[1] not in FIRST:
             assert sections(text)["Unit"]["Requires"] == "bedplate-boot.service", name
 
 
@@ -189,6 +193,30 @@ def test_boot_uses_the_cpus_of_control_while_they_are_idle(hardware, before, aft
     assert unit.get("CPUAffinity") == before
     then = re.search(r"--then-cpus (\S+)", unit["ExecStart"])
     assert (then and then[1]) == after
+
+
+def test_control_waits_for_its_bus_with_the_profiles_rates(orin):
+    files = render_units(PROCESSES, orin, robot_place("x"))
+    can = sections(files["bedplate-can.service"])
+    assert can["Service"]["ExecStart"].startswith(
+        "/usr/sbin/ip link set can0 up type can bitrate 1000000 dbitrate 5000000 fd on"
+    )
+    assert can["Unit"]["BindsTo"] == "sys-subsystem-net-devices-can0.device"
+    assert "bedplate-controld.service" in can["Unit"]["Before"]
+    assert "bedplate-can.service" in sections(files["bedplate.target"])["Unit"]["Wants"]
+    assert "bedplate-can.service" not in render_units(
+        EVERYTHING, compose(hardware="qemu_arm64").config, robot_place("x")
+    )
+
+
+def test_simulated_arm_and_its_control_wait_for_no_folder_or_device_of_the_system(orin):
+    guest = render_units(EVERYTHING, compose(hardware="qemu_arm64").config, robot_place("x"))
+    for name in ("boot", "accept", "dynamics", "controld"):
+        text = guest[f"bedplate-{name}.service"]
+        assert "DefaultDependencies=no" in text, name
+        assert "PrivateTmp" not in text, name  # it waits for the system's folders by itself
+    drives = render_units(PROCESSES, orin, robot_place("x"))
+    assert "DefaultDependencies" not in drives["bedplate-controld.service"]
 
 
 def written(folder, processes, config) -> list[str]:
