@@ -38,7 +38,7 @@ class Broker(Model):
 class Stream(Model):
     """A kind of record, with what it costs."""
 
-    rate_hz: float = setting("records a second", gt=0, le=1000)
+    rate_hz: float = setting("records a second", ge=0.01, le=1000)
     bytes_each: int = setting("size of one on the wire", ge=1, le=10_000_000)
     durable: bool = setting("goes through the spool, is acknowledged and resent")
 
@@ -88,12 +88,40 @@ class Influx(Model):
     database: Key = setting("database, written as its bucket `/autogen`", default="bedplate")
 
 
+class Traces(Model):
+    """Which tasks tell their journey step by step, and where else it goes."""
+
+    share_ratio: float = setting(
+        "share of tasks whose journey is told in full",
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        because="a task is about fifteen records, given up before events when the spool is full",
+    )
+    failed: bool = setting(
+        "tasks outside that share are told too when an attempt fails", default=True
+    )
+    otlp_url: str = setting(
+        "OTLP receiver that the fleet sends them on to, such as http://127.0.0.1:4318/v1/traces;"
+        " empty: nowhere",
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        max_length=500,
+    )
+
+
 class Page(Model):
     port: int = setting("HTTP port of the page; the next free one if taken", default=8080, ge=1)
     enrolment_port: int = setting(
         "TLS port on which robots ask to be enrolled; the next free one if taken",
         default=8443,
         ge=1,
+    )
+    public_url: str = setting(
+        "where a proxy on this machine serves the page to others, https://…; it is answered under"
+        " that name too, and messages about alerts lead there",
+        default="",
+        pattern=r"^$|^https://[A-Za-z0-9.:-]+/?$",
     )
     stale_ms: int = setting(
         "silence after which what the page shows counts as stale", default=2000, ge=500
@@ -113,6 +141,7 @@ class Telemetry(Model):
     rows: Rows = setting("database of rows on the fleet side", default=Rows.SQLITE)
     postgresql: Postgres = setting("settings of it, where it is that", default=Postgres())
     keep: Keep = setting("how long the fleet keeps what, and how fine", default=Keep())
+    traces: Traces = setting("the journey of each task, as spans", default=Traces())
     page: Page = setting("the robot's page", default=Page())
     frame_period_ms: int = setting("records of this time share a frame", default=1000, ge=50)
     resend_ms: int = setting("unacknowledged frames are sent again after", default=5000, ge=100)
@@ -122,5 +151,5 @@ class Telemetry(Model):
         ge=1000,
         because="a replayed record fires no alert and overwrites no live value",
     )
-    streams: Table[Key, Stream] = setting("what is sent: metrics, events, live, snapshot")
+    streams: Table[Key, Stream] = setting("what is sent: metrics, events, spans, live, snapshot")
     health_period_s: float = setting("time between health reports", default=30.0, gt=0, le=3600)

@@ -12,6 +12,8 @@ from runtime.agent.apiserver import ApiServer
 from runtime.agent.directive import answer_to, directive_fields
 from runtime.agent.duty import Duty
 from runtime.agent.execution import Area, Rules
+from runtime.agent.journeys import Journeys, Whose
+from runtime.agent.look import look_of
 from runtime.agent.readings import Messages, read_everything
 from runtime.agent.shared import Command, Inbox, RearmOutcome, Snapshot, SnapshotBox, Verb
 from runtime.agent.skills import SkillShelf
@@ -55,6 +57,7 @@ class Agent:
         self._scene = shm.reader("scene")
         self._people = shm.reader("people")
         self._policy = shm.reader("policy_status")
+        self._verdict = shm.reader("verdict")
         self._directive = shm.writer("directive")
         self._goal = shm.writer("goal")
         self._messages = Messages(None, None, None, None)
@@ -79,6 +82,12 @@ class Agent:
             context.telemetry,
             self.shelf.hash_of,
             config.facility.auto_duty,
+            Journeys(
+                Whose(config.facility.site, config.robot_id),
+                config.telemetry.traces,
+                context.clock,
+                context.telemetry,
+            ),
         )
         self._health = HealthRounds(
             self._sources(),
@@ -246,15 +255,17 @@ class Agent:
 
     def _work(self, now_ns: int) -> None:
         config = self._context.config
+        policy = self._policy.latest()
         view = view_of(
             self._messages,
-            self._policy.latest(),
+            policy,
             now_ns,
             config.modes.fresh,
             home_rad=np.asarray(config.robot.home_rad),
             may_move=not self._mode_state.causes and self._armed(),
         )
-        self.duty.step(now_ns, view)
+        look = look_of(self._messages.state, policy, self._verdict.latest(), now_ns)
+        self.duty.step(now_ns, view, look)
         state = self._messages.state
         self._goal.write(
             None,

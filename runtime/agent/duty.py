@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from runtime.agent.execution import Execution, Rules, SeenPart, Stage, View, advance, begin
+from runtime.agent.journeys import Journeys
+from runtime.agent.look import Look
 from runtime.agent.store import TaskStore
 from runtime.agent.task import FailReason, Task, TaskSource, TaskState
 from runtime.hal.clock import Clock
@@ -78,6 +80,7 @@ class Duty:
         telemetry: TelemetryClient,
         hash_of: Callable[[str], int | None],
         auto_skill: str | None,
+        journeys: Journeys,
     ) -> None:
         self.tally = Tally()
         self.running: Execution | None = None
@@ -89,6 +92,7 @@ class Duty:
         self._telemetry = telemetry
         self._hash_of = hash_of
         self._auto_skill = auto_skill
+        self._journeys = journeys
         self._auto_from_ns = 0
         self._unseen: tuple[SeenPart, ...] = ()
         self._next_id = 1
@@ -109,6 +113,7 @@ class Duty:
         )
         self._next_id += 1
         self.queue.append(task)
+        self._journeys.submitted(task)
         return Accepted(task, self._store.save(task))
 
     def cancel_waiting(self) -> int:
@@ -117,14 +122,15 @@ class Duty:
             self._close(task.finished(TaskState.CANCELLED, self._clock.wall_ns()))
         return len(waiting)
 
-    def step(self, now_ns: int, view: View) -> None:
+    def step(self, now_ns: int, view: View, look: Look) -> None:
         if self.running is None:
-            self._start_next(now_ns, view)
+            self._start_next(now_ns, view, look)
         if self.running is None:
             return
         before = self.running
         after = advance(before, view, now_ns, self._rules)
         self.running = after
+        self._journeys.stepped(after, view, look, now_ns)
         if after.attempt != before.attempt:
             self._attempt_failed(after)
         if after.stage.is_final:
@@ -181,7 +187,7 @@ class Duty:
         wall_ns = self._clock.wall_ns()
         self._close(task.finished(state, wall_ns, FailReason.INTERRUPTED))
 
-    def _start_next(self, now_ns: int, view: View) -> None:
+    def _start_next(self, now_ns: int, view: View, look: Look) -> None:
         if not view.may_move:
             return
         task = self.queue.pop(0) if self.queue else self._own_task(now_ns, view)
@@ -195,6 +201,7 @@ class Duty:
         active = replace(task, state=TaskState.ACTIVE)
         self._store.save(active)
         self.running = begin(active, now_ns, self._unseen)
+        self._journeys.started(self.running, look)
         self._tell("task.started", Severity.INFO, active)
 
     def _own_task(self, now_ns: int, view: View) -> Task | None:
@@ -224,6 +231,7 @@ class Duty:
 
     def _close(self, task: Task, run: Execution | None = None) -> None:
         self._store.save(task)
+        self._journeys.ended(task)
         self._count(task)
         self.recent = [task, *self.recent][:RECENT_MAX]
         match task.state:

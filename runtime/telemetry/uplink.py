@@ -9,6 +9,7 @@ import hashlib
 import logging
 import queue
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,8 @@ RECONNECT_MIN_S = 1
 RECONNECT_MAX_S = 15
 ACKS_WAITING = 1000
 SOCKET_TIMEOUT_S = 5.0
+
+UserProperties = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,10 @@ class Uplink(Protocol):
         """How often a connection was made; a change means that what was on its way may be lost."""
         ...
 
-    def send(self, name: TopicName, payload: bytes, leaf: str = "") -> bool:
-        """Whether the message was taken; never waits."""
+    def send(
+        self, name: TopicName, payload: bytes, leaf: str = "", said: UserProperties = ()
+    ) -> bool:
+        """Whether the message was taken; never waits. `said` goes beside it, as MQTT 5 has it."""
         ...
 
     def acks(self) -> list[bytes]:
@@ -93,11 +98,15 @@ class MqttUplink:
     def connected(self) -> bool:
         return self._client.is_connected()
 
-    def send(self, name: TopicName, payload: bytes, leaf: str = "") -> bool:
+    def send(
+        self, name: TopicName, payload: bytes, leaf: str = "", said: UserProperties = ()
+    ) -> bool:
         if not self.connected:
             return False
         topic = find_topic(name)
         properties = Properties(PacketTypes.PUBLISH)
+        if said:
+            properties.UserProperty = list(said)
         if topic.expiry_s is not None:
             properties.MessageExpiryInterval = topic.expiry_s
         where = address(name, self._site, self._robot_id, leaf)
@@ -206,10 +215,12 @@ class MemoryUplink:
         self.connected = True
         self.connections += 1
 
-    def send(self, name: TopicName, payload: bytes, leaf: str = "") -> bool:
+    def send(
+        self, name: TopicName, payload: bytes, leaf: str = "", said: UserProperties = ()
+    ) -> bool:
         if not self.connected:
             return False
-        self._digest.update(f"{name}/{leaf}:{len(payload)}:".encode())
+        self._digest.update(f"{name}/{leaf}:{len(payload)}:{len(said)}:".encode())
         self._digest.update(payload)
         self.latest[f"{name}/{leaf}" if leaf else name.value] = payload
         if name is TopicName.FRAMES:
