@@ -1,5 +1,6 @@
 """Which events there are, the newest first, a page at a time."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,20 @@ class Cursor:
 
     at_ns: int
     id: int
+
+    def __str__(self) -> str:
+        return f"{self.at_ns}-{self.id}"
+
+
+_CURSOR = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
+
+
+def read_cursor(text: str) -> Cursor | None:
+    """What `str` made of one; None for anything else, and for numbers that no row can have."""
+    match = _CURSOR.fullmatch(text)
+    if match is None or max(int(match[1]), int(match[2])) >= 2**63:
+        return None
+    return Cursor(int(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True)

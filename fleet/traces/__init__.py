@@ -1,0 +1,1 @@
+"""Journeys of tasks: what robots and fleet did for each, step by step."""
