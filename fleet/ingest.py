@@ -6,19 +6,22 @@ it. A crash in between leaves the robot with records to send again, and that cha
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
 from fleet.clock import Clock
 from fleet.events.log import Logged, read_event
 from fleet.events.log import write as write_events
-from fleet.metrics.measure import Measure, measures, time_of
+from fleet.metrics.measure import Measure, measures, measures_of_event, time_of
 from fleet.metrics.rollup import Origin, Sums
 from fleet.store.books import Books, Poison, Report, Settlement, parse_account
 from fleet.store.series import SeriesStore
+from fleet.traces.log import Arrival, Delivery, delivery_of
+from fleet.traces.log import write as write_spans
 from records import TelemetryFrame
 from runtime.telemetry.frame import Ack, FrameError, decode_frame, encode_ack
-from runtime.telemetry.ranges import SeqSet, expand
+from runtime.telemetry.ranges import SeqSet, expand, fold
 from runtime.topics import TopicName, address, parse
 
 
@@ -26,6 +29,8 @@ from runtime.topics import TopicName, address, parse
 class Incoming:
     topic: str
     payload: bytes
+    said: Sequence[tuple[str, str]] = ()  # beside it: MQTT 5 user properties
+    received_ns: int = 0  # by the fleet's clock; 0: not noted
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class IngestCounts:
 
     messages: int = 0
     frames: int = 0
+    known: int = 0  # of them, sent again though all of it was stored
     points_stored: int = 0
     points_refused: int = 0
     poison: int = 0
@@ -48,12 +54,17 @@ class IngestCounts:
 
 @dataclass
 class _Gathered:
-    """One batch, sorted; the lines of its frames lie one after the other."""
+    """One batch, sorted; frames that are stored already stand behind those that are not."""
 
     frames: list[TelemetryFrame] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)  # of each frame
+    known: int = 0  # so many of the last frames
     reports: list[Report] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
+
+    @property
+    def new(self) -> list[TelemetryFrame]:
+        return self.frames[: len(self.frames) - self.known]
 
 
 class Ingest:
@@ -69,14 +80,15 @@ class Ingest:
         gathered = _Gathered()
         for message in batch:
             self._sort(message, gathered)
-        refused = self._store.write(gathered.lines) if gathered.lines else {}
+        self._put_aside_known(gathered)
+        lines = [line for frame in gathered.new for line in frame.lines]
+        refused = self._store.write(lines) if lines else {}
         settlements = _settle(gathered, refused)
-        if settlements:
-            self._books.settle(settlements, _Also(gathered.frames, self._clock.wall_ns()))
-        # Last: a batch that has to be tried again must not set its poison aside twice.
-        self._books.note(gathered.reports, gathered.poison)
-        self._count(batch, gathered, len(refused))
-        return [_acknowledge(f, s) for f, s in zip(gathered.frames, settlements, strict=True)]
+        if settlements or gathered.reports or gathered.poison:
+            also = _Also(gathered, self._clock.wall_ns())
+            self._books.settle(settlements, also, gathered.reports, gathered.poison)
+        self._count(batch, gathered, len(lines), len(refused))
+        return _acknowledge(gathered.frames, settlements)
 
     def _sort(self, message: Incoming, gathered: _Gathered) -> None:
         where = parse(message.topic)
@@ -88,7 +100,7 @@ class Ingest:
                     frame = decode_frame(message.payload)
                     _check_identity(frame, where.site, where.robot_id)
                     gathered.frames.append(frame)
-                    gathered.lines.extend(frame.lines)
+                    gathered.arrivals.append(Arrival(message.said, message.received_ns))
                 case TopicName.ACCOUNT:
                     account = parse_account(message.payload)
                     now_ns = self._clock.wall_ns()
@@ -100,32 +112,57 @@ class Ingest:
             aside = Poison(message.topic, str(error), message.payload, now_ns)
             gathered.poison.append(aside)
 
-    def _count(self, batch: Sequence[Incoming], gathered: _Gathered, refused: int) -> None:
+    def _put_aside_known(self, gathered: _Gathered) -> None:
+        """What is sent again is mostly stored already: then it need not be written again.
+
+        The books know a number only after the store has its point, so their word is enough.
+        """
+        frames = gathered.frames
+        late = [at for at, frame in enumerate(frames) if frame.replayed and frame.lines]
+        if not late:
+            return
+        asked = [(frames[at].robot_id, frames[at].epoch, SeqSet(frames[at].ranges)) for at in late]
+        known = {at for at, has in zip(late, self._books.have(asked), strict=True) if has}
+        order = sorted(range(len(frames)), key=known.__contains__)
+        gathered.frames = [frames[at] for at in order]
+        gathered.arrivals = [gathered.arrivals[at] for at in order]
+        gathered.known = len(known)
+
+    def _count(
+        self, batch: Sequence[Incoming], gathered: _Gathered, lines: int, refused: int
+    ) -> None:
         self.counts.batches += 1
         self.counts.messages += len(batch)
         self.counts.frames += len(gathered.frames)
+        self.counts.known += gathered.known
         self.counts.poison += len(gathered.poison)
-        self.counts.points_stored += len(gathered.lines) - refused
+        self.counts.points_stored += lines - refused
         self.counts.points_refused += refused
 
 
-@dataclass(frozen=True)
-class _Reading:
+class _Reading(NamedTuple):
     """What one line says beside being stored."""
 
     seq: int
     at_ns: int
-    said: list[Measure]
+    said: Sequence[Measure]
     event: Logged | None
 
 
 class _Also:
-    """Numbers and events of one batch: lines are read before the books are held."""
+    """Numbers, events and journeys of one batch: lines are read before the books are held."""
 
-    def __init__(self, frames: Sequence[TelemetryFrame], arrived_ns: int) -> None:
+    def __init__(self, gathered: _Gathered, arrived_ns: int) -> None:
+        frames, new = gathered.frames, len(gathered.new)
         self._arrived_ns = arrived_ns
         self._newest_ns = [time_of(frame.lines[-1]) if frame.lines else 0 for frame in frames]
-        self._found = [(origin, list(_read(frame, origin))) for frame, origin in _origins(frames)]
+        self._found: list[tuple[Origin, list[_Reading]]] = []
+        self._journeys: list[Delivery] = []
+        for at, (frame, arrival) in enumerate(zip(frames, gathered.arrivals, strict=True)):
+            origin = _origin(frame)
+            self._found.append((origin, list(_read(frame, origin)) if at < new else []))
+            if at < new:
+                self._journeys.append(delivery_of(frame, origin, arrival))
 
     def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
         sums = Sums(self._arrived_ns)
@@ -135,7 +172,7 @@ class _Also:
         ):
             if at_ns:  # a frame may carry nothing but numbers that were given up
                 sums.note_frame(origin, at_ns)
-            for reading in readings:
+            for reading in readings if numbers else ():
                 if reading.seq not in numbers:
                     continue
                 sums.add(origin, reading.at_ns, reading.said)
@@ -143,27 +180,24 @@ class _Also:
                     events.append(reading.event)
         sums.write(connection)
         write_events(connection, events, self._arrived_ns)
+        write_spans(connection, zip(self._journeys, fresh, strict=False), self._arrived_ns)
 
 
-def _origins(frames: Sequence[TelemetryFrame]) -> Iterator[tuple[TelemetryFrame, Origin]]:
-    for frame in frames:
-        yield (
-            frame,
-            Origin(
-                robot=frame.robot_id,
-                site=frame.site,
-                hardware=frame.hardware,
-                version=frame.artifact_name,
-                config_hash=frame.config_hash,
-                replayed=frame.replayed,
-            ),
-        )
+def _origin(frame: TelemetryFrame) -> Origin:
+    return Origin(
+        robot=frame.robot_id,
+        site=frame.site,
+        hardware=frame.hardware,
+        version=frame.artifact_name,
+        config_hash=frame.config_hash,
+        replayed=frame.replayed,
+    )
 
 
 def _read(frame: TelemetryFrame, origin: Origin) -> Iterator[_Reading]:
     for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
         event = read_event(line, origin, frame.epoch, seq)
-        said = measures(line)
+        said = measures(line) if event is None else measures_of_event(event.point)
         if said or event is not None:
             yield _Reading(seq, time_of(line), said, event)
 
@@ -179,26 +213,36 @@ def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:
 def _settle(gathered: _Gathered, refused: Mapping[int, str]) -> list[Settlement]:
     """Line by line: the n-th line of a frame has the n-th of its sequence numbers."""
     settlements: list[Settlement] = []
-    index = 0
-    for frame in gathered.frames:
+    index, new = 0, len(gathered.new)
+    for number, frame in enumerate(gathered.frames):
         item = Settlement(frame.robot_id, frame.epoch, frame.config_hash, frame.artifact_name)
         item.stored, item.thinned = SeqSet(frame.ranges), SeqSet(frame.thinned)
         item.replayed = SeqSet(frame.ranges if frame.replayed else ())
-        for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
-            reason = refused.get(index)
-            index += 1
-            if reason is not None:
-                item.refused[seq] = (reason, line)
-                item.stored.remove(seq, seq)
+        if refused and number < new:
+            for at, (seq, line) in enumerate(zip(expand(frame.ranges), frame.lines, strict=True)):
+                reason = refused.get(index + at)
+                if reason is not None:
+                    item.refused[seq] = (reason, line)
+                    item.stored.remove(seq, seq)
+        index += len(frame.lines)
         settlements.append(item)
     return settlements
 
 
-def _acknowledge(frame: TelemetryFrame, item: Settlement) -> Outgoing:
-    ack = Ack(
-        epoch=frame.epoch,
-        stored=item.stored.ranges(),
-        refused=SeqSet((seq, seq) for seq in sorted(item.refused)).ranges(),
-        thinned=frame.thinned,
-    )
-    return Outgoing(address(TopicName.ACK, frame.site, frame.robot_id), encode_ack(ack))
+def _acknowledge(
+    frames: Sequence[TelemetryFrame], settlements: Sequence[Settlement]
+) -> list[Outgoing]:
+    """One for each spool, however many of its frames came together."""
+    said: dict[tuple[str, int], tuple[SeqSet, SeqSet, SeqSet]] = {}
+    for frame, item in zip(frames, settlements, strict=True):
+        to = address(TopicName.ACK, frame.site, frame.robot_id)
+        stored, refused, thinned = said.setdefault(
+            (to, frame.epoch), (SeqSet(), SeqSet(), SeqSet())
+        )
+        stored.update(item.stored)
+        refused.update(SeqSet(fold(sorted(item.refused))))
+        thinned.update(item.thinned)
+    return [
+        Outgoing(to, encode_ack(Ack(epoch, *(numbers.ranges() for numbers in found))))
+        for (to, epoch), found in said.items()
+    ]

@@ -7,7 +7,6 @@ between comes again, and changes nothing.
 
 import argparse
 import logging
-import queue
 import signal
 import sqlite3
 import sys
@@ -21,9 +20,10 @@ from paho.mqtt.client import Client, MQTTMessage
 from conf.schema.telemetry import Store
 from fleet.clock import SystemClock
 from fleet.events.log import adopt
+from fleet.inbox import Inbox, is_late
 from fleet.ingest import Incoming, Ingest
 from fleet.metrics.keep import thin
-from fleet.mqtt import RECEIVE_MAXIMUM, FleetClient
+from fleet.mqtt import FleetClient
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
 from fleet.store.embedded import EmbeddedStore
@@ -32,8 +32,7 @@ from runtime.topics import Party, TopicName
 
 log = logging.getLogger(__name__)
 
-BATCH_MESSAGES = 100
-GATHER_S = 0.05
+HEADER_BYTES = 1024  # of a frame: enough to see whether it is live
 RETRY_MIN_S = 0.5
 RETRY_MAX_S = 15.0
 REPORT_EVERY_S = 30.0
@@ -47,10 +46,17 @@ class Arrived:
 
     message: MQTTMessage
     connection: int
+    at_ns: int
+    is_late: bool
+
+    @property
+    def size(self) -> int:
+        return len(self.message.payload)
 
     @property
     def incoming(self) -> Incoming:
-        return Incoming(self.message.topic, bytes(self.message.payload))
+        said = getattr(self.message.properties, "UserProperty", ())
+        return Incoming(self.message.topic, bytes(self.message.payload), said, self.at_ns)
 
 
 class Ingester:
@@ -62,7 +68,7 @@ class Ingester:
         self.clock = SystemClock()
         self.ingest = Ingest(self.store, self.books, self.clock)
         self._settings = settings
-        self._waiting: queue.Queue[Arrived] = queue.Queue(RECEIVE_MAXIMUM * 2)
+        self._waiting: Inbox[Arrived] = Inbox()
         self._ending = threading.Event()
         self._link = FleetClient(
             settings,
@@ -78,7 +84,7 @@ class Ingester:
         self._link.start()
         reported = expired = time.monotonic()
         while not self._ending.is_set():
-            batch = self._gather()
+            batch = self._waiting.take(wait_s=0.5)
             if batch:
                 self._process(batch)
             if time.monotonic() - reported > REPORT_EVERY_S:
@@ -95,19 +101,9 @@ class Ingester:
         self._ending.set()
 
     def _arrive(self, _client: Client, message: MQTTMessage) -> None:
-        self._waiting.put(Arrived(message, self._link.connections), timeout=30)
-
-    def _gather(self) -> list[Arrived]:
-        """What comes within a moment of the first: one commit for all of it."""
-        batch: list[Arrived] = []
-        try:
-            batch.append(self._waiting.get(timeout=0.5))
-            until = time.monotonic() + GATHER_S
-            while len(batch) < BATCH_MESSAGES:
-                batch.append(self._waiting.get(timeout=max(0.0, until - time.monotonic())))
-        except queue.Empty:
-            pass
-        return batch
+        now_ns = self.clock.wall_ns()
+        late = is_late(bytes(message.payload[:HEADER_BYTES]))
+        self._waiting.put(Arrived(message, self._link.connections, now_ns, late))
 
     def _process(self, batch: list[Arrived]) -> None:
         delay_s = RETRY_MIN_S

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 20
 SESSION_S = 3600  # how long the broker keeps what an ingester has not acknowledged
-RECEIVE_MAXIMUM = 200
+RECEIVE_MAXIMUM = 500  # messages on their way to an ingester at once
 
 OnMessage = Callable[[Client, MQTTMessage], None]
 

@@ -7,6 +7,7 @@ that settles them: a crash undoes both, a resend adds nothing.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, assert_never
 
 import sqlalchemy as sql
@@ -16,6 +17,7 @@ from sqlalchemy.engine import Connection
 from fleet.metrics.measure import Alive, Measure, TaskEnd, Took
 from fleet.metrics.sketch import slot_of
 from fleet.metrics.tables import COUNT, FLEET, LATENCY, REASON, SEEN, UPTIME
+from fleet.store.rows import insert as insert_into
 
 FLEET_WIDTH_S = 60
 ROBOT_WIDTH_S = 300
@@ -61,7 +63,8 @@ class Sums:
 
     def add(self, origin: Origin, at_ns: int, found: Iterable[Measure]) -> None:
         likely_ns = plausible_ns(at_ns, self._arrived_ns)
-        self._misdated[origin.robot] += int(likely_ns != at_ns)
+        if likely_ns != at_ns:
+            self._misdated[origin.robot] += 1
         at_s = likely_ns // 10**9
         for measure in found:
             match measure:
@@ -86,13 +89,7 @@ class Sums:
             for (robot, hour_s), bits in sorted(self._minutes.items())
         ]
         if minutes:
-            statement = insert(connection, UPTIME)
-            either = UPTIME.c.minutes.op("|")(statement.excluded.minutes)
-            same = ["robot", "hour_s"]
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=same, set_={"minutes": either}),
-                minutes,
-            )
+            connection.execute(_uptime(connection.dialect.name), minutes)
 
     def _add_task(self, origin: Origin, at_s: int, end: TaskEnd) -> None:
         for robot, width_s in ((FLEET, FLEET_WIDTH_S), (origin.robot, ROBOT_WIDTH_S)):
@@ -132,20 +129,8 @@ class Sums:
             }
             for robot, (at_ns, origin) in sorted(self._seen.items())
         ]
-        if not rows:
-            return
-        statement = insert(connection, SEEN)
-        new = statement.excluded
-        is_newer = new.newest_ns >= SEEN.c.newest_ns
-        changes: dict[str, Any] = {
-            name: sql.case((is_newer, new[name]), else_=SEEN.c[name])
-            for name in ("site", "hardware", "version", "config_hash", "newest_ns")
-        }
-        changes["heard_s"] = new.heard_s
-        changes["misdated"] = SEEN.c.misdated + new.misdated
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["robot"], set_=changes), rows
-        )
+        if rows:
+            connection.execute(_seen(connection.dialect.name), rows)
 
 
 def plausible_ns(at_ns: int, arrived_ns: int) -> int:
@@ -154,15 +139,40 @@ def plausible_ns(at_ns: int, arrived_ns: int) -> int:
 
 
 def insert(connection: Connection, table: sql.Table) -> "sqlite.Insert | postgresql.Insert":
-    """Both know ON CONFLICT, and SQLAlchemy has it for each apart."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    return insert_into(connection.dialect.name, table)
 
 
 def add_up(connection: Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    statement = insert(connection, table)
-    connection.execute(summing(statement, table), rows)
+    if rows:
+        connection.execute(_adding(connection.dialect.name, table), rows)
+
+
+# Made once each: a statement costs more to put together than to run.
+@lru_cache
+def _adding(dialect: str, table: sql.Table) -> Any:
+    return summing(insert_into(dialect, table), table)
+
+
+@lru_cache
+def _uptime(dialect: str) -> Any:
+    statement = insert_into(dialect, UPTIME)
+    either = UPTIME.c.minutes.op("|")(statement.excluded.minutes)
+    same = ["robot", "hour_s"]
+    return statement.on_conflict_do_update(index_elements=same, set_={"minutes": either})
+
+
+@lru_cache
+def _seen(dialect: str) -> Any:
+    statement = insert_into(dialect, SEEN)
+    new = statement.excluded
+    is_newer = new.newest_ns >= SEEN.c.newest_ns
+    changes: dict[str, Any] = {
+        name: sql.case((is_newer, new[name]), else_=SEEN.c[name])
+        for name in ("site", "hardware", "version", "config_hash", "newest_ns")
+    }
+    changes["heard_s"] = new.heard_s
+    changes["misdated"] = SEEN.c.misdated + new.misdated
+    return statement.on_conflict_do_update(index_elements=["robot"], set_=changes)
 
 
 def summing(statement: Any, table: sql.Table) -> Any:

@@ -5,92 +5,23 @@ what was refused for good, what did the robot give up, what does it still hold, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from fleet.store.rows import Transaction, hold, open_rows, read
+from fleet.store.rows import Transaction, hold, insert, open_rows, read, reading, storable
+from fleet.store.series import StoreUnavailableError
+from fleet.store.settle import Settlement, have, settle
+from fleet.store.tables import ACCOUNT, METADATA, POISON, PROVENANCE, REFUSED, SETTLED, Outcome
 from runtime.telemetry.ranges import Range, SeqSet, parse_ranges
 
 POISON_KEPT = 1000
 POISON_BYTES = 4096
-REFUSED_KEPT = 10_000
-
-METADATA = sql.MetaData()
-SETTLED = sql.Table(
-    "settled",
-    METADATA,
-    sql.Column("robot", sql.String, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True),
-    sql.Column("outcome", sql.String, primary_key=True),
-    sql.Column("first", sql.BigInteger, primary_key=True),
-    sql.Column("last", sql.BigInteger, nullable=False),
-)
-PROVENANCE = sql.Table(
-    "provenance",
-    METADATA,
-    sql.Column("robot", sql.String, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True),
-    sql.Column("config_hash", sql.String, primary_key=True),
-    sql.Column("artifact_name", sql.String, primary_key=True),
-    sql.Column("first", sql.BigInteger, nullable=False),
-    sql.Column("last", sql.BigInteger, nullable=False),
-)
-ACCOUNT = sql.Table(
-    "account",
-    METADATA,
-    sql.Column("robot", sql.String, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True),
-    sql.Column("head", sql.BigInteger, nullable=False),
-    sql.Column("pending", sql.Text, nullable=False),
-    sql.Column("counters", sql.Text, nullable=False),
-    sql.Column("at_ns", sql.BigInteger, nullable=False),
-)
-REFUSED = sql.Table(
-    "refused_point",
-    METADATA,
-    sql.Column("robot", sql.String, primary_key=True),
-    sql.Column("epoch", sql.BigInteger, primary_key=True),
-    sql.Column("seq", sql.BigInteger, primary_key=True),
-    sql.Column("reason", sql.Text, nullable=False),
-    sql.Column("line", sql.Text, nullable=False),
-)
-POISON = sql.Table(
-    "poison",
-    METADATA,
-    sql.Column("id", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("at_ns", sql.BigInteger, nullable=False),
-    sql.Column("topic", sql.Text, nullable=False),
-    sql.Column("reason", sql.Text, nullable=False),
-    sql.Column("size", sql.Integer, nullable=False),
-    sql.Column("payload", sql.LargeBinary, nullable=False),
-)
-
-
-class Outcome(StrEnum):
-    STORED = "stored"
-    REFUSED = "refused"
-    THINNED = "thinned"
-    REPLAYED = "replayed"  # beside the others: stored, but late
-
-
-@dataclass
-class Settlement:
-    """What one frame came to."""
-
-    robot_id: str
-    epoch: int
-    config_hash: str
-    artifact_name: str
-    stored: SeqSet = field(default_factory=SeqSet)
-    refused: dict[int, tuple[str, bytes]] = field(default_factory=dict)
-    thinned: SeqSet = field(default_factory=SeqSet)
-    replayed: SeqSet = field(default_factory=SeqSet)
-
 
 Also = Callable[[Connection, Sequence[SeqSet]], None]
 
@@ -120,8 +51,8 @@ class Poison:
     def row(self) -> dict[str, Any]:
         return {
             "at_ns": self.at_ns,
-            "topic": _storable(self.topic)[:500],
-            "reason": _storable(self.reason)[:1000],
+            "topic": storable(self.topic)[:500],
+            "reason": storable(self.reason)[:1000],
             "size": len(self.payload),
             "payload": self.payload[:POISON_BYTES],
         }
@@ -152,51 +83,44 @@ class Books:
         self._owned = isinstance(rows, str)
         self.engine = open_rows(rows) if isinstance(rows, str) else rows
 
-    def settle(self, settlements: Sequence[Settlement], also: Also | None = None) -> None:
-        """Idempotent: a frame that comes twice changes nothing.
+    def settle(
+        self,
+        settlements: Sequence[Settlement],
+        also: Also | None = None,
+        reports: Sequence[Report] = (),
+        poison: Sequence[Poison] = (),
+    ) -> None:
+        """All of a batch, or nothing. Idempotent: a frame that comes twice changes nothing.
 
         `also` is told, within the transaction, which numbers of each settlement are stored for the
         first time: what it writes happens with that, exactly once, or not at all.
         """
+        robots = {item.robot_id for item in settlements} | {item.robot_id for item in reports}
         with self.transaction() as connection:
-            hold(connection, (_lock_name(item.robot_id) for item in settlements))
-            fresh: list[SeqSet] = []
-            for item in settlements:
-                key = (item.robot_id, item.epoch)
-                known = _stored_near(connection, key, item.stored)
-                fresh.append(item.stored.minus(known))
-                late = item.replayed.minus(known)
-                _add(connection, key, Outcome.STORED, item.stored)
-                _add(connection, key, Outcome.REFUSED, SeqSet((s, s) for s in sorted(item.refused)))
-                _add(connection, key, Outcome.THINNED, item.thinned)
-                _add(connection, key, Outcome.REPLAYED, late)
-                _note_refused(connection, item)
-                _note_provenance(connection, item)
-            if also is not None:
-                also(connection, fresh)
+            hold(connection, (f"books/{robot}" for robot in robots))
+            if settlements:
+                fresh = settle(connection, settlements)
+                if also is not None:
+                    also(connection, fresh)
+            if reports:
+                _note_reports(connection, reports)
+            if poison:
+                _note_poison(connection, poison)
+
+    def have(self, asked: Sequence[tuple[str, int, SeqSet]]) -> list[bool]:
+        """Of each (robot, epoch, numbers), whether all are stored; StoreUnavailableError."""
+        try:
+            with reading(self.engine).connect() as connection:
+                return have(connection, asked)
+        except SQLAlchemyError as error:
+            raise StoreUnavailableError(f"the books cannot be read ({error})") from error
 
     def note_account(self, robot_id: str, message: bytes, at_ns: int) -> None:
         """The robot's own word about what it gave out and holds; ValueError when it is none."""
-        self.note([Report(robot_id, *parse_account(message), at_ns)], [])
+        self.settle((), reports=[Report(robot_id, *parse_account(message), at_ns)])
 
     def set_aside(self, topic: str, reason: str, payload: bytes, at_ns: int) -> None:
-        self.note([], [Poison(topic, reason, payload, at_ns)])
-
-    def note(self, reports: Sequence[Report], poison: Sequence[Poison]) -> None:
-        """All of a batch in one transaction: a flood of nonsense must not cost a flush each.
-
-        Of what could not be understood the newest is kept, cut to a size one can look at.
-        """
-        if not reports and not poison:
-            return
-        with self.transaction() as connection:
-            hold(connection, (_lock_name(report.robot_id) for report in reports))
-            for report in reports:
-                _note_report(connection, report)
-            if poison:
-                connection.execute(sql.insert(POISON), [item.row for item in poison])
-                newest = sql.select(sql.func.max(POISON.c.id)).scalar_subquery()
-                connection.execute(sql.delete(POISON).where(POISON.c.id <= newest - POISON_KEPT))
+        self.settle((), poison=[Poison(topic, reason, payload, at_ns)])
 
     def poison(self, limit: int = 100) -> list[dict[str, Any]]:
         query = sql.select(POISON).order_by(POISON.c.id.desc()).limit(limit)
@@ -246,10 +170,6 @@ class Books:
         return Transaction(self.engine)
 
 
-def _lock_name(robot_id: str) -> str:
-    return f"books/{robot_id}"
-
-
 def _account(row: Any, settled: Mapping[tuple[str, int, str], SeqSet]) -> Account:
     parts = {o: settled.get((row.robot, row.epoch, o.value), SeqSet()) for o in Outcome}
     given = SeqSet(((1, row.head),)) if row.head else SeqSet()
@@ -290,103 +210,42 @@ def parse_account(message: bytes) -> tuple[int, int, tuple[Range, ...], dict[str
     return epoch, head, pending, counters
 
 
-def _add(connection: Connection, key: tuple[str, int], outcome: Outcome, numbers: SeqSet) -> None:
-    """Joins ranges with those already booked, so that the table stays as small as the losses."""
-    robot_id, epoch = key
-    mine = sql.and_(
-        SETTLED.c.robot == robot_id, SETTLED.c.epoch == epoch, SETTLED.c.outcome == outcome.value
-    )
-    for first, last in numbers:
-        touching = sql.and_(mine, SETTLED.c.first <= last + 1, SETTLED.c.last >= first - 1)
-        rows = connection.execute(sql.select(SETTLED.c.first, SETTLED.c.last).where(touching)).all()
-        if rows:
-            connection.execute(sql.delete(SETTLED).where(touching))
-        connection.execute(
-            sql.insert(SETTLED).values(
-                robot=robot_id,
-                epoch=epoch,
-                outcome=outcome.value,
-                first=min([first, *(row.first for row in rows)]),
-                last=max([last, *(row.last for row in rows)]),
-            )
-        )
-
-
-def _stored_near(connection: Connection, key: tuple[str, int], numbers: SeqSet) -> SeqSet:
-    """What was stored already: a record that came live and is sent again did not come late."""
-    ranges = numbers.ranges()
-    if not ranges:
-        return SeqSet()
-    query = sql.select(SETTLED.c.first, SETTLED.c.last).where(
-        SETTLED.c.robot == key[0],
-        SETTLED.c.epoch == key[1],
-        SETTLED.c.outcome == Outcome.STORED.value,
-        SETTLED.c.first <= ranges[-1][1],
-        SETTLED.c.last >= ranges[0][0],
-    )
-    return SeqSet((row.first, row.last) for row in connection.execute(query))
-
-
-def _note_report(connection: Connection, report: Report) -> None:
+@lru_cache
+def _put_report(dialect: str) -> Any:
     """An older word that comes later changes nothing."""
-    row = {
-        "head": report.head,
-        "pending": orjson.dumps(report.pending).decode(),
-        "counters": orjson.dumps(report.counters).decode(),
-        "at_ns": report.at_ns,
-    }
-    same = sql.and_(ACCOUNT.c.robot == report.robot_id, ACCOUNT.c.epoch == report.epoch)
-    newer = sql.and_(same, ACCOUNT.c.head <= report.head)
-    if connection.execute(sql.update(ACCOUNT).where(newer).values(**row)).rowcount:
-        return
-    if connection.execute(sql.select(ACCOUNT.c.head).where(same)).first() is None:
-        values = {"robot": report.robot_id, "epoch": report.epoch, **row}
-        connection.execute(sql.insert(ACCOUNT).values(**values))
+    statement = insert(dialect, ACCOUNT)
+    new = statement.excluded
+    changes = {name: new[name] for name in ("head", "pending", "counters", "at_ns")}
+    return statement.on_conflict_do_update(
+        index_elements=["robot", "epoch"], set_=changes, where=ACCOUNT.c.head <= new.head
+    )
 
 
-def _note_refused(connection: Connection, item: Settlement) -> None:
-    for seq, (reason, line) in item.refused.items():
-        same = sql.and_(
-            REFUSED.c.robot == item.robot_id, REFUSED.c.epoch == item.epoch, REFUSED.c.seq == seq
-        )
-        connection.execute(sql.delete(REFUSED).where(same))
-        text = _storable(line.decode(errors="replace"))[:POISON_BYTES]
-        row = {"robot": item.robot_id, "epoch": item.epoch, "seq": seq}
-        why = _storable(reason)[:1000]
-        connection.execute(sql.insert(REFUSED).values(**row, reason=why, line=text))
-    if item.refused:
-        count = sql.select(sql.func.count()).select_from(REFUSED)
-        if connection.execute(count).scalar_one() > REFUSED_KEPT:
-            mine = sql.and_(REFUSED.c.robot == item.robot_id, REFUSED.c.epoch == item.epoch)
-            oldest = sql.select(sql.func.min(REFUSED.c.seq)).where(mine).scalar_subquery()
-            connection.execute(sql.delete(REFUSED).where(mine, REFUSED.c.seq == oldest))
+def _note_reports(connection: Connection, reports: Sequence[Report]) -> None:
+    rows = [
+        {
+            "robot": report.robot_id,
+            "epoch": report.epoch,
+            "head": report.head,
+            "pending": orjson.dumps(report.pending).decode(),
+            "counters": orjson.dumps(report.counters).decode(),
+            "at_ns": report.at_ns,
+        }
+        for report in reports
+    ]
+    connection.execute(_put_report(connection.dialect.name), rows)
 
 
-def _note_provenance(connection: Connection, item: Settlement) -> None:
-    numbers = item.stored.ranges()
-    if not numbers:
-        return
-    first, last = numbers[0][0], numbers[-1][1]
-    key = {
-        "robot": item.robot_id,
-        "epoch": item.epoch,
-        "config_hash": item.config_hash,
-        "artifact_name": item.artifact_name,
-    }
-    same = sql.and_(*(PROVENANCE.c[name] == value for name, value in key.items()))
-    row = connection.execute(sql.select(PROVENANCE).where(same)).first()
-    if row is None:
-        connection.execute(sql.insert(PROVENANCE).values(**key, first=first, last=last))
-    elif first < row.first or last > row.last:
-        wider = {"first": min(first, row.first), "last": max(last, row.last)}
-        connection.execute(sql.update(PROVENANCE).where(same).values(**wider))
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL has no zero byte in a text, nor halves of a character."""
-    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+def _note_poison(connection: Connection, poison: Sequence[Poison]) -> None:
+    """Of what could not be understood the newest is kept, cut to a size one can look at."""
+    connection.execute(sql.insert(POISON), [item.row for item in poison])
+    newest = sql.select(sql.func.max(POISON.c.id)).scalar_subquery()
+    connection.execute(sql.delete(POISON).where(POISON.c.id <= newest - POISON_KEPT))
 
 
 def _plain(row: Any) -> dict[str, Any]:
     """A row with keys that are plain texts, which the library's own are not quite."""
     return {str(key): value for key, value in row._mapping.items()}
+
+
+__all__ = ["METADATA", "Account", "Books", "Outcome", "Poison", "Report", "Settlement"]

@@ -13,7 +13,7 @@ import orjson
 
 from fleet.store.series import Query, StoreUnavailableError
 from runtime.telemetry.client import Value
-from runtime.telemetry.line import LineError, Point, decode_line
+from runtime.telemetry.line import LineError, Point, decode_rest, decode_series, split_series
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (
@@ -27,8 +27,9 @@ CREATE TABLE IF NOT EXISTS field (
   PRIMARY KEY (measurement, name)) WITHOUT ROWID;
 """
 _UPSERT = """
-INSERT INTO point VALUES (?, ?, ?)
+INSERT INTO point VALUES (?, ?, CAST(? AS TEXT))
 ON CONFLICT DO UPDATE SET fields = json_patch(fields, excluded.fields)
+WHERE fields IS NOT excluded.fields
 """
 NS_PER_DAY = 86_400_000_000_000
 
@@ -38,8 +39,8 @@ class EmbeddedStore:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._lock = threading.Lock()
-        self._series: dict[tuple[str, str], int] = {}
-        self._types: dict[tuple[str, str], str] = {}
+        self._series: dict[str, tuple[int, str]] = {}  # by its text: number and measurement
+        self._types: dict[str, dict[str, type[Value]]] = {}  # by measurement and field
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -59,10 +60,13 @@ class EmbeddedStore:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+                rows: list[tuple[int, int, bytes]] = []
                 for index, line in enumerate(lines):
-                    reason = self._write_line(line)
-                    if reason is not None:
-                        refused[index] = reason
+                    try:
+                        rows.append(self._row(line))
+                    except LineError as error:
+                        refused[index] = str(error)
+                self._db.executemany(_UPSERT, rows)
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back()
@@ -107,45 +111,39 @@ class EmbeddedStore:
         with self._lock:
             self._db.close()
 
-    def _write_line(self, line: bytes) -> str | None:
-        try:
-            point = decode_line(line)
-        except LineError as error:
-            return str(error)
-        reason = self._check_types(point)
-        if reason is not None:
-            return reason
-        fields = orjson.dumps(point.fields).decode()
-        self._db.execute(_UPSERT, (self._series_id(point), point.time_ns, fields))
-        return None
+    def _row(self, line: bytes) -> tuple[int, int, bytes]:
+        """Most lines are of a series and have fields that are known; LineError."""
+        series, rest = split_series(line)
+        fields, time_ns = decode_rest(rest)
+        known = self._series.get(series)
+        measurement = decode_series(series)[0] if known is None else known[1]
+        types = self._types.setdefault(measurement, {})
+        for name, value in fields.items():
+            if types.get(name) is not type(value):
+                self._check_type(measurement, name, value)
+        if known is None:
+            known = self._series[series] = (self._series_id(series), measurement)
+        return known[0], time_ns, orjson.dumps(fields)
 
-    def _check_types(self, point: Point) -> str | None:
-        for name, value in point.fields.items():
-            wanted, got = self._type_of(point.measurement, name, value), type_name(value)
-            if wanted != got:
-                return f"field {name} of {point.measurement} is {wanted}, got {got}"
-        return None
+    def _check_type(self, measurement: str, name: str, value: Value) -> None:
+        """The first point that has it decides."""
+        row = (measurement, name, type_name(value))
+        self._db.execute("INSERT OR IGNORE INTO field VALUES (?, ?, ?)", row)
+        query = "SELECT type FROM field WHERE measurement = ? AND name = ?"
+        (wanted,) = self._db.execute(query, row[:2]).fetchone()
+        if wanted != row[2]:
+            raise LineError(f"field {name} of {measurement} is {wanted}, got {row[2]}")
+        self._types[measurement][name] = type(value)
 
-    def _type_of(self, measurement: str, name: str, value: Value) -> str:
-        key = (measurement, name)
-        if key not in self._types:
-            row = (*key, type_name(value))
-            self._db.execute("INSERT OR IGNORE INTO field VALUES (?, ?, ?)", row)
-            query = "SELECT type FROM field WHERE measurement = ? AND name = ?"
-            self._types[key] = self._db.execute(query, key).fetchone()[0]
-        return self._types[key]
-
-    def _series_id(self, point: Point) -> int:
-        tags = orjson.dumps(point.tags, option=orjson.OPT_SORT_KEYS).decode()
-        key = (point.measurement, tags)
-        if key not in self._series:
-            row = (point.measurement, point.tags.get("robot", ""), tags)
-            self._db.execute(
-                "INSERT OR IGNORE INTO series (measurement, robot, tags) VALUES (?, ?, ?)", row
-            )
-            query = "SELECT id FROM series WHERE measurement = ? AND tags = ?"
-            self._series[key] = self._db.execute(query, key).fetchone()[0]
-        return self._series[key]
+    def _series_id(self, series: str) -> int:
+        measurement, tags = decode_series(series)
+        shown = orjson.dumps(tags, option=orjson.OPT_SORT_KEYS).decode()
+        row = (measurement, tags.get("robot", ""), shown)
+        self._db.execute(
+            "INSERT OR IGNORE INTO series (measurement, robot, tags) VALUES (?, ?, ?)", row
+        )
+        query = "SELECT id FROM series WHERE measurement = ? AND tags = ?"
+        return self._db.execute(query, (measurement, shown)).fetchone()[0]
 
     def _roll_back(self) -> None:
         """What was learned within the failed transaction is not true any more."""

@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +28,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 WAIT_S = 30  # for somebody else's transaction, and for a server to answer
 STATEMENT_S = 60
 _UPGRADE = "bedplate/upgrade"
+_HOLD = sql.text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports each step of each opening
 
@@ -91,8 +93,19 @@ def hold(connection: Connection, names: Iterable[str]) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    for key in sorted({_lock_number(name) for name in names}):  # one order: no two wait in a ring
-        connection.execute(sql.select(sql.func.pg_advisory_xact_lock(key)))
+    keys = sorted({_lock_number(name) for name in names})  # one order: no two wait in a ring
+    if keys:
+        connection.execute(_HOLD, {"keys": keys})
+
+
+def insert(dialect: str, table: sql.Table) -> "sqlite.Insert | postgresql.Insert":
+    """Both know ON CONFLICT, and SQLAlchemy has it for each apart."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
+def storable(text: str) -> str:
+    """PostgreSQL has no zero byte in a text, nor halves of a character."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def scripts() -> ScriptDirectory:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from records import Priority, TelemetryFrame
-from runtime.telemetry.line import encode_tags, line_pattern
+from runtime.telemetry.line import encode_tags, is_of
 from runtime.telemetry.ranges import Range, count, parse_ranges
 
 VERSION = 1
@@ -76,9 +76,9 @@ def decode_frame(message: bytes) -> TelemetryFrame:
     frame = _decode_header(raw, lines)
     if len(lines) != count(frame.ranges):
         raise FrameError(f"{count(frame.ranges)} sequence numbers for {len(lines)} lines")
-    pattern = line_pattern(encode_tags(tags_of(frame)))
+    tagset = encode_tags(tags_of(frame))
     for number, line in enumerate(lines):
-        if pattern.fullmatch(line) is None:
+        if not is_of(line, tagset):
             raise FrameError(f"line {number} is no point of robot {frame.robot_id}: {line!r:.80}")
     return frame
 

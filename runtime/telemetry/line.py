@@ -9,6 +9,7 @@ frame can be cut into lines by its bytes alone.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from runtime.telemetry.client import Value
 
@@ -21,6 +22,10 @@ _SUFFIXES: dict[type, str] = {str: ".text", bool: ".flag"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
 _NAME_ESCAPE = re.compile(r"([,= ])")
 _TEXT_ESCAPE = re.compile(r'(["\\])')
+_COMMA, _EQUALS = re.compile(r"(?<!\\),"), re.compile(r"(?<!\\)=")
+_ESCAPED, _QUOTED = re.compile(r"\\([,= ])"), re.compile(r'\\(["\\])')
+_FIELDS = re.compile(r'(?:[^\\" ]+|\\.|"(?:[^"\\]+|\\.)*")*', re.DOTALL)
+_TIME = re.compile(r"-?\d{1,19}")
 
 
 class LineError(ValueError):
@@ -112,30 +117,58 @@ def _strip_suffix(name: str) -> str:
     return name
 
 
-def line_pattern(tagset: bytes) -> re.Pattern[bytes]:
-    """What every line of one robot's frame looks like, so that ingest need not parse it."""
-    name = rb"(?:[^\\,= \n\r]|\\[,= ])+"
-    return re.compile(rb"(?P<measurement>%s),%s [^\n\r]+ \d{1,19}" % (name, re.escape(tagset)))
+_MEASUREMENT = re.compile(rb"(?:[^\\,= \n\r]|\\[,= ])+")
+_REST = re.compile(rb"[^\n\r]+ [0-9]{1,19}")
+
+
+def is_of(line: bytes, tagset: bytes) -> bool:
+    """Whether it looks like a line of the robot with these tags; ingest need not parse it then."""
+    measurement, tags, rest = line.partition(b",%s " % tagset)
+    return bool(tags) and _is_measurement(measurement) and _REST.fullmatch(rest) is not None
+
+
+@lru_cache(maxsize=1024)
+def _is_measurement(name: bytes) -> bool:
+    return _MEASUREMENT.fullmatch(name) is not None
 
 
 def decode_line(line: bytes) -> Point:
     """One line back into a point; refuses what a database would."""
+    series, rest = split_series(line)
+    measurement, tags = decode_series(series)
+    fields, time_ns = decode_rest(rest)
+    return Point(measurement, tags, fields, time_ns)
+
+
+def split_series(line: bytes) -> tuple[str, str]:
+    """Measurement and tags, which many lines share, and what follows."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise LineError(f"not UTF-8 at byte {error.start}") from error
-    series, rest = _split_once(text, " ", "the fields")
-    fields_text, time_text = _split_fields(rest)
-    names = _split(series, ",")
-    tags = dict(_pair(item, "tag") for item in names[1:])
+    at = text.find(" ")
+    while at > 0 and text[at - 1] == "\\":
+        at = text.find(" ", at + 1)
+    if at <= 0:
+        raise LineError("the line ends before the fields")
+    return text[:at], text[at + 1 :]
+
+
+def decode_series(text: str) -> tuple[str, dict[str, str]]:
+    names = _COMMA.split(text)
+    return _unescape(names[0]), dict(_pair(item, "tag") for item in names[1:])
+
+
+def decode_rest(text: str) -> tuple[dict[str, Value], int]:
+    fields_text, time_text = _split_fields(text)
     fields = _decode_fields(fields_text)
     if not fields:
         raise LineError("a point needs at least one field")
-    return Point(_unescape(names[0]), tags, fields, _decode_time(time_text))
+    return fields, _decode_time(time_text)
 
 
 def _decode_time(text: str) -> int:
-    if not re.fullmatch(r"-?\d{1,19}", text):
+    if _TIME.fullmatch(text) is None:
         raise LineError(f"timestamp must be whole nanoseconds, got {text!r:.40}")
     time_ns = int(text)
     if abs(time_ns) > TIMESTAMP_MAX:
@@ -143,43 +176,28 @@ def _decode_time(text: str) -> int:
     return time_ns
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at separators that no backslash precedes."""
-    return re.split(rf"(?<!\\){re.escape(separator)}", text)
-
-
-def _split_once(text: str, separator: str, wanted: str) -> tuple[str, str]:
-    parts = re.split(rf"(?<!\\){re.escape(separator)}", text, maxsplit=1)
-    if len(parts) != 2 or not parts[0]:
-        raise LineError(f"the line ends before {wanted}")
-    return parts[0], parts[1]
-
-
 def _split_fields(text: str) -> tuple[str, str]:
     """Fields end at the first space outside a quoted text."""
-    quoted = False
-    at = 0
-    while at < len(text):
-        character = text[at]
-        if character == "\\":
-            at += 2
-            continue
-        if character == '"':
-            quoted = not quoted
-        elif character == " " and not quoted:
-            return text[:at], text[at + 1 :]
-        at += 1
-    raise LineError("the line ends before the timestamp")
+    found = _FIELDS.match(text)
+    at = 0 if found is None else found.end()
+    if text[at : at + 1] != " ":
+        raise LineError("the line ends before the timestamp")
+    return text[:at], text[at + 1 :]
 
 
+_KEY = r'[^\\,= "]+'
+_VALUE = r"(?:-?\d+i|true|false|[tfTF]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_PLAIN = re.compile(f"{_KEY}={_VALUE}(?:,{_KEY}={_VALUE})*")
 _FIELD = re.compile(
     r'(?P<key>(?:[^\\,= "]|\\[,= ])+)='
-    r'(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<integer>-?\d+)i|(?P<truth>true|false|t|f|T|F)'
-    r"|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))(?:,|$)"
+    rf'(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<plain>{_VALUE}))(?:,|$)'
 )
 
 
 def _decode_fields(text: str) -> dict[str, Value]:
+    if _PLAIN.fullmatch(text) is not None:  # most lines: no text in them, nothing escaped
+        pairs = (item.split("=") for item in text.split(","))
+        return {key: _plain_value(value) for key, value in pairs}
     fields: dict[str, Value] = {}
     at = 0
     while at < len(text):
@@ -195,26 +213,31 @@ def _decode_fields(text: str) -> dict[str, Value]:
 
 def _field_value(match: re.Match[str]) -> Value:
     if match["text"] is not None:
-        return re.sub(r'\\(["\\])', r"\1", match["text"])
-    if match["integer"] is not None:
-        value = int(match["integer"])
+        return _QUOTED.sub(r"\1", match["text"])
+    return _plain_value(match["plain"])
+
+
+def _plain_value(text: str) -> Value:
+    """A number or a truth value that the pattern has found to be one."""
+    if text[-1] == "i":
+        value = int(text[:-1])
         if abs(value) > TIMESTAMP_MAX:
             raise LineError(f"integer {value} does not fit 64 bits")
         return value
-    if match["truth"] is not None:
-        return match["truth"][0] in "tT"
-    number = float(match["number"])
+    if text[0] in "tTfF":
+        return text[0] in "tT"
+    number = float(text)
     if not -FLOAT_MAX < number < FLOAT_MAX:
-        raise LineError(f"number {match['number']} does not fit 64 bits")
+        raise LineError(f"number {text} does not fit 64 bits")
     return number
 
 
 def _pair(text: str, what: str) -> tuple[str, str]:
-    parts = _split(text, "=")
+    parts = _EQUALS.split(text)
     if len(parts) != 2 or not parts[0] or not parts[1]:
         raise LineError(f"a {what} is key=value, got {text!r:.40}")
     return _unescape(parts[0]), _unescape(parts[1])
 
 
 def _unescape(text: str) -> str:
-    return re.sub(r"\\([,= ])", r"\1", text)
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text

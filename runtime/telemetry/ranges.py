@@ -45,6 +45,11 @@ class SeqSet:
     def ranges(self) -> tuple[Range, ...]:
         return tuple(self)
 
+    @property
+    def span(self) -> Range | None:
+        """From the first number to the last; None when there is none."""
+        return (self._firsts[0], self._lasts[-1]) if self._firsts else None
+
     def add(self, first: int, last: int) -> None:
         low = bisect_left(self._lasts, first - 1)
         high = bisect_right(self._firsts, last + 1)

@@ -1,5 +1,6 @@
 """A fleet side of its own for each test: authority, a real Mosquitto on a free port, stores."""
 
+import os
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from conf.load import compose
@@ -17,11 +19,12 @@ from fleet import postgresd
 from fleet.broker import broker_command, write_broker
 from fleet.pki import Authority, equip_robot
 from fleet.prepare import LocalRobot, make_settings
-from fleet.settings import FleetSettings, write_settings
+from fleet.settings import FleetSettings, PostgresSettings, write_settings
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
 from tests.fleet.ports import own_port
 
 SITE = "osaka"
+OF_A_TEST = "of-a-test"  # in a cluster's folder: the process whose test it is
 
 
 @pytest.fixture(scope="session")
@@ -128,20 +131,35 @@ class Postgres:
             self._process.wait()
             self._process = None
 
-    def new_database(self) -> str:
-        """URL of an empty one."""
+    def new_settings(self) -> PostgresSettings:
+        """Of an empty database."""
         self._databases += 1
         name = f"test_{self._databases}"
         postgresd.ensure_database(self.cluster, name)
-        return self.cluster.settings(name).url
+        return self.cluster.settings(name)
+
+    def new_database(self) -> str:
+        """URL of an empty one."""
+        return self.new_settings().url
+
+
+def clear_leftovers() -> None:
+    """Servers and files of tests that were killed; a fleet's own cluster bears no such mark."""
+    for mark in postgresd.cluster_of(Path("/")).folder.parent.glob(f"bedplate-*/{OF_A_TEST}"):
+        if not psutil.pid_exists(int(mark.read_text())):
+            postgresd.end_orphan(mark.parent / "data")
+            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     if postgresd.find_binaries() is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    clear_leftovers()
     root = Path(tempfile.mkdtemp(prefix="bedplate-pg-"))  # a socket's path must be short
     server = Postgres(root)
+    server.cluster.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (server.cluster.folder / OF_A_TEST).write_text(str(os.getpid()))
     try:
         server.start()
         yield server
@@ -157,6 +175,15 @@ def rows_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'rows.sqlite'}"
     return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def both_settings(request: pytest.FixtureRequest, settings: FleetSettings) -> FleetSettings:
+    """Of a fleet side with its rows in SQLite, and of one with them in a real PostgreSQL."""
+    if request.param == "sqlite":
+        return settings
+    server: Postgres = request.getfixturevalue("postgres")
+    return settings.model_copy(update={"postgres": server.new_settings()})
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:

@@ -14,7 +14,7 @@ from runtime.telemetry.line import (
     decode_line,
     encode_line,
     encode_tags,
-    line_pattern,
+    is_of,
 )
 
 TAGS = {"robot": "osaka-01", "site": "osaka", "hardware": "sim_x86", "version": "dev"}
@@ -62,19 +62,56 @@ def test_line_any_fields_come_back_as_they_went_in(
 def test_line_any_fields_stay_one_line_of_their_robot(measurement: str, fields: dict) -> None:
     line = line_of(measurement, fields)
     assert b"\n" not in line
-    assert line_pattern(TAGSET).fullmatch(line)
+    assert is_of(line, TAGSET)
 
 
 def test_line_of_another_robot_does_not_match() -> None:
     other = encode_tags({**TAGS, "robot": "osaka-02"})
     line = encode_line("joint", other, {"q": 1.0}, seq=1, epoch=1, time_ns=1)
-    assert line_pattern(TAGSET).fullmatch(line) is None
+    assert not is_of(line, TAGSET)
 
 
 def test_line_with_a_second_point_smuggled_in_does_not_match() -> None:
     other = encode_tags({**TAGS, "robot": "osaka-02"})
     line = line_of("m", {"a": 1.0}) + b"\nm," + other + b" a=1 1"
-    assert line_pattern(TAGSET).fullmatch(line) is None
+    assert not is_of(line, TAGSET)
+
+
+@pytest.mark.parametrize(
+    "measurement",
+    [
+        b"",
+        b"a\\",
+        b"a b",
+        b"a=b",
+        b"a\rb",
+        b"x," + TAGSET.replace(b"01", b"02"),
+        b"a\\,b," + TAGSET,
+    ],
+)
+def test_line_whose_measurement_could_hide_other_tags_does_not_match(measurement: bytes) -> None:
+    assert not is_of(measurement + b"," + TAGSET + b" a=1 1", TAGSET)
+
+
+@pytest.mark.parametrize("rest", [b"", b"a=1", b"a=1 ", b"a=1 1x", b"a=1\r 1", b"a=1 1\n", b" 1"])
+def test_line_without_fields_or_a_time_at_its_end_does_not_match(rest: bytes) -> None:
+    assert not is_of(b"m," + TAGSET + b" " + rest, TAGSET)
+    assert is_of(b"m\\,\\ \\=," + TAGSET + b" a=1 1", TAGSET)
+
+
+@given(text=st.text(alphabet='ab\\" ,=', max_size=12), end=st.sampled_from(["", " 1", '" 1']))
+def test_decode_finds_the_end_of_the_fields_as_walking_along_them_does(text: str, end: str) -> None:
+    line = f"m,a=b x={text}{end}"
+    quoted, at, rest = False, 0, line.split(" ", 1)[1]
+    while at < len(rest) and (quoted or rest[at] != " "):
+        quoted ^= rest[at] == '"'
+        at += 2 if rest[at] == "\\" else 1
+    why = ""
+    try:
+        decode_line(line.encode())
+    except LineError as error:
+        why = str(error)
+    assert ("before the timestamp" in why) == (at >= len(rest))
 
 
 def test_line_numbers_are_floats_so_that_a_zero_fixes_no_type() -> None:

@@ -178,15 +178,13 @@ def test_crashes_at_every_point_losses_doubles_and_reordering_leave_an_exact_acc
     world = World(tmp_path, seed)
 
     def fault() -> None:
-        kind = world.draw.choice(("none", "none", "store", "written", "settled", "rows"))
+        kind = world.draw.choice(("none", "none", "store", "written", "settled"))
         match kind:
             case "store":
                 raise StoreUnavailableError("planted")
             case "written":  # killed after the points are in, before the books know
                 _crash_in(world, "settle", after=False)
             case "settled":  # killed after the books know, before the robot hears of it
-                _crash_in(world, "note", after=False)
-            case "rows":
                 _crash_in(world, "settle", after=True)
             case _:
                 pass
