@@ -48,7 +48,7 @@ AREAS: Final = (
 
 
 def build_app(arguments: list[str]) -> typer.Typer:
-    """The application with the wanted area in it; the others are names in the overview."""
+    """The application with the wanted area in it, or else with an overview of all."""
     app = typer.Typer(
         name="bedplate",
         help=INTRO,
@@ -57,11 +57,13 @@ def build_app(arguments: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for area in AREAS:
-        if area.command == wanted:
-            _mount(app, area)
-        elif _is_here(area):
+    word = next((word for word in arguments if not word.startswith("-")), None)
+    wanted = [area for area in AREAS if area.command == word]
+    for area in wanted:
+        _mount(app, area)
+    # Whether an area is here is told by importing what it lies in, so only for the overview.
+    for area in () if wanted else AREAS:
+        if _is_here(area):
             app.command(area.command, help=area.summary)(_nothing)
     app.callback()(_nothing)
     return app

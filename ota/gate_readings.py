@@ -27,8 +27,8 @@ from ota.commit_gate import (
 from ota.looking import PRINT_TOOL, SLOT_OF_PART, Run, read_table, read_text, run_program
 from records import Certainty, Severity
 from runtime.acceptance.latency import of_buckets
-from runtime.boot_report import argument
 from runtime.hal.clock import Clock, SystemClock
+from runtime.kernel_line import argument
 from runtime.paths import Paths
 from runtime.processes import PROCESSES, sees, slow_motion_of
 from runtime.shm import GpuState, Histogram, PolicyReason, Shm, Stage, Verdict

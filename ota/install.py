@@ -61,7 +61,15 @@ def install_file(
         )
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        write_mark(folder, file)
+        try:
+            write_mark(folder, file)
+        except OSError as error:
+            raise refused(
+                folder,
+                str(error.strerror),
+                "an update that cannot be noted could not be told from one of the server's",
+                "make room on the data partition; `df` says what is left",
+            ) from error
         code = run(["mender", "install", "--reboot-exit-code", str(file)])
         if code not in (0, REBOOT_NEEDED):
             forget_mark(folder, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ota.looking import PRINT_TOOL, SLOT_OF_PART, read_table, read_text
 from runtime.active import ActiveError, read_active, read_trial
-from runtime.boot_report import argument
+from runtime.kernel_line import argument
 from runtime.paths import Paths
 
 Run = Callable[[Sequence[str]], str | None]

@@ -8,6 +8,7 @@ from conf.schema import Config
 from conf.schema.hardware import Scheduling, Thread
 from records import BootFinding, BootReport, BootStage, Certainty, SchedulingObtained
 from runtime.handout import HandedOut
+from runtime.kernel_line import argument
 
 UNSTATED = "unstated"
 TEXT_MAX = 400
@@ -29,13 +30,6 @@ class BootFacts:
     stages: tuple[BootStage, ...]
     control_runs: bool
     booted_at: datetime
-
-
-def argument(line: str, name: str) -> str | None:
-    """A word of the kernel's command line; of one that is given twice the last one counts."""
-    words = [word.partition("=") for word in line.split()]
-    values = [value for key, _, value in words if key == name]
-    return values[-1] if values else None
 
 
 def judge(config: Config, handed: HandedOut, facts: BootFacts) -> BootReport:

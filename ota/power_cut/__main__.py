@@ -56,6 +56,8 @@ def main() -> int:
     if unknown:
         parser.error(f"{', '.join(unknown)}: no such step; there are {', '.join(STEPS)}")
     chosen = given.steps or STEPS
+    # Programs run in folders of their own, and a disk's overlay names its disk from where it lies.
+    given.folder = given.folder.resolve()
     recording = _recording(given.folder, make="record" in chosen)
     if recording is None:
         parser.error(f"nothing is recorded in {given.folder}; run the step  record  first")

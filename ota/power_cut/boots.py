@@ -29,6 +29,7 @@ MIB: Final = 1 << 20
 AT_WORK: Final = "systemctl is-active --quiet bedplate-controld bedplate-policyd bedplate-agentd"
 DATA_IS_THERE: Final = "test ! -e /run/bedplate/data-volatile"
 STATUS: Final = "sudo bedplate ota status --json"
+ASKED_S: Final = 900
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Boot:
 
 
 def points(recording: Recording) -> tuple[Point, ...]:
-    """The boundaries, then the random ones; in the order in which they are worth their time."""
+    """The boundaries, then the random ones; of both some from every phase come first."""
     with closing(Disk(recording.disk)) as disk:
         owners = [
             (entry, disk.owner(one))
@@ -65,6 +66,7 @@ def points(recording: Recording) -> tuple[Point, ...]:
     slots = [entry for entry, owner in owners if owner in SLOT_NAME]
     around = sorted({max(at, 0) for entry in small for at in (entry - 1, entry)})
     chance = random.Random(len(slots))
+    chance.shuffle(around)
     drawn = sorted(chance.sample(slots, min(SLOT_POINTS, len(slots))))
     chance.shuffle(drawn)
     return (*(Point(at, True) for at in around), *(Point(at, False) for at in drawn))
@@ -194,7 +196,7 @@ def _watch(
             return [str(error)[:500]]
 
 
-def guest_of(disk: Path, folder: Path, *extra: str) -> Guest:
+def guest_of(disk: Path, folder: Path) -> Guest:
     """A guest on a copy of that disk which is thrown away."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("disk.qcow2", "console", "qmp"):
@@ -205,7 +207,6 @@ def guest_of(disk: Path, folder: Path, *extra: str) -> Guest:
         disk_mib=disk.stat().st_size // MIB,
         ssh_port=free_port(),
         serial=f"file:{folder / 'console'}",
-        extra=extra,
     )
     prepare(guest)
     return guest
@@ -227,7 +228,7 @@ def _looks(robot: Running, wanted: Started, artifact: str) -> Iterator[str]:
 def look_at_robot(robot: Running, artifact: str) -> Iterator[str]:
     """What must hold of every robot that came up."""
     robot.wait("its processes are at work", lambda: robot.holds(AT_WORK), BOOT_S)
-    told = json.loads(robot.ssh(STATUS)).get("artifact_name")
+    told = json.loads(robot.ssh(STATUS, timeout_s=ASKED_S)).get("artifact_name")
     if told != artifact:
         yield f"it says that it runs {told!r}, and runs {artifact!r}"
     if not robot.holds(DATA_IS_THERE):

@@ -22,7 +22,7 @@ from ota.power_cut.verdict import Kept, Verdict
 TAKES_OVER: Final = "EFI stub: Exiting boot services"
 HALTED: Final = "bedplate: HALT"
 STARTING: Final = re.compile(r"bedplate: slot ([ab]) \(([a-z-]+)\)")
-DECIDED_S: Final = 300  # both slots hashed under emulation; else a hang ends
+DECIDED_S: Final = 900  # both slots hashed under emulation; else a hang ends
 MIB: Final = 1 << 20
 
 

@@ -6,7 +6,6 @@ on a robot judges it. That a failed judgement restarts into the slot before, tes
 """
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ota.commit_gate import (
     judge_latency,
 )
 from ota.gate_readings import latency_limits
+from ota.power_cut.images import copy_tree
 from records import Certainty
 from tests.boot.guest import new_robot
 from tests.boot.updates import ROOT, bedplate
@@ -37,7 +37,6 @@ CALL = "libc::clock_nanosleep(libc::CLOCK_MONOTONIC"
 # Some tens of microseconds between the kernel's wake-up and the loop's first look at the clock:
 # within every deadline and the profile's own limit.
 PLANTED = "        for _ in 0..5000 { std::hint::spin_loop(); }\n"
-NOT_CODE = shutil.ignore_patterns(".git", ".venv", "var", "target", "__pycache__", ".hypothesis")
 ROW = re.compile(
     r"quiet: (\d+) cycles.*?controld +[\d.]+ +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+)", re.S
 )
@@ -73,7 +72,7 @@ def committed(measure: Measure) -> Wakeups:
 @pytest.fixture(scope="module")
 def slow(measure: Measure, tmp_path_factory: pytest.TempPathFactory) -> Wakeups:
     tree = tmp_path_factory.mktemp("tree") / "slow"
-    shutil.copytree(ROOT, tree, ignore=NOT_CODE)
+    copy_tree(tree)
     source = tree / CLOCK
     lines = source.read_text().splitlines(keepends=True)
     at = next(number for number, line in enumerate(lines) if CALL in line)

@@ -1,5 +1,6 @@
 """Profiles and models in the guest, as an operator types it: no restart, judged, kept or not."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,11 +14,11 @@ pytestmark = [pytest.mark.image, pytest.mark.timeout(5400)]
 CAREFUL = "policy.fallback.people_distance_m"
 # So that a bad one is taken back after twenty of the robot's seconds: two hundred of the guest's.
 SOON = "ota.gate.switch_timeout_s=20"
-# Both are within the schema. plannerd cannot count the first one's period and ends at once; the
-# second one is a name as a person misspells it: safetyd runs on, and has no opinion for ever.
-ENDS_AT_ONCE = "policy.planner.rate_hz=1e-300"
+# A name as a person misspells it: safetyd runs on, and has no opinion for ever. (What would end a
+# process at once the schema refuses; test_update.py has a slot in which one does.)
 NO_SUCH_MODEL = "policy.safety.model=next_stade"
 UNITS = "systemctl show --property=ActiveEnterTimestampMonotonic --value bedplate-{}.service"
+GATE_SAID = "sudo journalctl -b -o short-monotonic -u 'bedplate-*gate*' -u mender* -n 30"
 Make = Callable[..., str]
 
 
@@ -79,10 +80,13 @@ def test_a_profile_is_installed_and_committed_by_itself_without_a_restart(
     boot, control = boot_id(switched), active_since(switched, "controld")
     before, planner = status(switched), active_since(switched, "plannerd")
     file = profile(make, "careful-1", f"{CAREFUL}=2.0")
+    began_s = time.monotonic()
     install(switched, file)
     took_s = wait_until("the commit", lambda: is_settled(switched), switched)
+    print(f"committed {took_s:.0f} s after the client had installed it,")
+    print(f"{time.monotonic() - began_s:.0f} s after it was asked for")
+    print(switched.ssh(GATE_SAID))
     after = status(switched)
-    print(f"committed {took_s:.0f} s after the client had installed it")
     assert after["config_hash"] == after["profile"] != before["config_hash"]
     assert boot_id(switched) == boot
     assert active_since(switched, "controld") == control
@@ -92,35 +96,34 @@ def test_a_profile_is_installed_and_committed_by_itself_without_a_restart(
 
 def test_a_model_is_installed_and_committed_by_itself(switched: Robot, make: Make):
     words = ("model", str(ROOT / "models/perception"), "--network", "level1")
-    install(switched, make("level1-2", *words, "--hardware", "qemu_arm64"))
+    file = make("level1-2", *words, "--hardware", "qemu_arm64")
+    began_s = time.monotonic()
+    install(switched, file)
     wait_until("the commit", lambda: is_settled(switched), switched)
+    print(f"committed {time.monotonic() - began_s:.0f} s after it was asked for")
     after = status(switched)
     assert list(after["models"]) == ["level1"]
     assert after["profile"] is not None  # the profile that was chosen before stays
     assert "level1-2" in switched.ssh("sudo mender show-artifact", timeout_s=300)
 
 
-@pytest.mark.parametrize(
-    ("name", "setting", "said"),
-    [
-        ("bad-planner", ENDS_AT_ONCE, "plannerd"),
-        ("bad-model", NO_SUCH_MODEL, "the safety model has no opinion"),
-    ],
-)
-def test_a_bad_profile_is_taken_back_and_status_says_why(
-    switched: Robot, make: Make, name: str, setting: str, said: str
-):
+def test_a_bad_profile_is_taken_back_and_status_says_why(switched: Robot, make: Make):
     before = status(switched)
-    install(switched, profile(make, name, f"{CAREFUL}=2.0", SOON, setting))
+    file = profile(make, "bad-model", f"{CAREFUL}=2.0", SOON, NO_SUCH_MODEL)
+    began_s = time.monotonic()
+    install(switched, file)
     wait_until("it is taken back", lambda: is_settled(switched), switched)
+    print(f"taken back {time.monotonic() - began_s:.0f} s after it was asked for")
+    print(switched.ssh(GATE_SAID))
     after = status(switched)
     assert after["config_hash"] == before["config_hash"]
     assert after["profile"] == before["profile"]
-    assert after["last_failure"]["artifact_name"] == name
+    assert after["last_failure"]["artifact_name"] == "bad-model"
     told = switched.ssh("sudo bedplate ota status", timeout_s=ASKED_S)
     print(told)
-    assert f"last not kept: {name}" in told
-    assert any(said in reason for reason in after["last_failure"]["reasons"])
+    assert "last not kept: bad-model" in told
+    reasons = after["last_failure"]["reasons"]
+    assert any("the safety model has no opinion" in reason for reason in reasons)
 
 
 @pytest.fixture

@@ -1,19 +1,19 @@
 """An update in the guest, with the real client: another slot on trial, judged, kept or left."""
 
 import json
-import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
+from ota.power_cut.images import copy_tree
 from tests.boot.conftest import BOOT_S, Keys, built
 from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot
 from tests.boot.updates import (
     ASKED_S,
-    ROOT,
     bedplate,
     boot_id,
     environment,
@@ -25,9 +25,9 @@ from tests.boot.updates import (
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(5400)]
 BEGINNING = "sudo head -c 32M /dev/vda3 | sha256sum"  # of the slot that does not run
-NOT_CODE = shutil.ignore_patterns(".git", ".venv", "var", "target", "__pycache__", ".hypothesis")
 PLANTED = 'raise SystemExit("planted: this process ends at once")\n'
 BOOTS_MAX = 2
+UPTIME = "cut -d. -f1 /proc/uptime"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def bad(keys: Keys, products: Path, tmp_path_factory: pytest.TempPathFactory) ->
     Judged for five minutes instead of ten, which a profile may ask for."""
     folder = tmp_path_factory.mktemp("bad")
     tree = folder / "tree"
-    shutil.copytree(ROOT, tree, ignore=NOT_CODE)
+    copy_tree(tree)
     planner = tree / "runtime/planning/plannerd.py"
     planner.write_text(planner.read_text() + PLANTED)
     image = folder / "image"
@@ -90,8 +90,11 @@ def updated(robot: Robot, fleet_side: FleetSide) -> Robot:
 
 def restarted_into_trial(robot: Robot, command: str) -> None:
     boot = boot_id(robot)
+    began_s = time.monotonic()
     robot.try_ssh(command, timeout_s=1800)
-    wait_until("another start", lambda: boot_id(robot) != boot, robot)
+    print(f"installed in {time.monotonic() - began_s:.0f} s")
+    away_s = wait_until("another start", lambda: boot_id(robot) != boot, robot)
+    print(f"answers in the other slot {away_s:.0f} s later")
 
 
 def boots_since(robot: Robot, boot: str) -> int:
@@ -143,6 +146,7 @@ def test_nobody_commits_it_before_the_gate_has_passed(updated: Robot):
 
 def test_gate_passes_and_the_robot_commits_by_itself(updated: Robot):
     wait_until("the commit", lambda: environment(updated)["upgrade_available"] == "0", updated)
+    print(f"committed by {updated.ssh(UPTIME).strip()} s after the start of the kernel")
     assert slot(updated) == "b"
     assert environment(updated)["mender_boot_part"] == "3"
     assert "second" in updated.ssh("sudo mender show-artifact", timeout_s=300)

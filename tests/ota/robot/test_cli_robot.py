@@ -1,6 +1,8 @@
 """`bedplate ota` on a desk and on a robot: what is typed, and what is told back."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,19 @@ def test_two_installations_at_once_are_one_and_a_refusal(tmp_path: Path) -> None
     assert install_file(file, folder, reboot=False, run=lambda _: 0, key=key) == 0
 
 
+def test_an_installation_that_data_has_no_room_to_note_is_refused(tmp_path: Path) -> None:
+    file, folder, key = tmp_path / "a.mender", tmp_path / "ota", tmp_path / "key.pem"
+    file.write_bytes(b"x")
+    key.touch()
+    (folder / "install.json").mkdir(parents=True)  # as root, no other write fails in a test
+
+    def client(command: object) -> int:
+        raise AssertionError("the client was started")
+
+    with pytest.raises(OtaRefusedError, match="make room on the data partition"):
+        install_file(file, folder, reboot=False, run=client, key=key)
+
+
 def test_a_file_that_is_not_there_leaves_no_mark(tmp_path: Path) -> None:
     with pytest.raises(OtaRefusedError, match="nothing to install"):
         install_file(tmp_path / "none", tmp_path / "ota", reboot=False, run=lambda _: 0)
@@ -208,6 +223,24 @@ def test_status_tells_how_far_the_gate_is(robot: Robot, verdict: str, line: str)
     table = {"verdict": verdict, "readings": [], "elapsed_s": 80, "timeout_s": 600.0}
     robot.paths.gate.write_text(json.dumps(table))
     assert line in as_lines(read_status(robot.paths, lambda _: None, robot.home))
+
+
+def test_status_is_asked_without_loading_what_only_a_desk_needs(tmp_path: Path) -> None:
+    """On a robot in emulation all of it takes minutes."""
+    code = (
+        "import sys\n"
+        "from bedplate import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    place = ("--run-dir", str(tmp_path), "--data-dir", str(tmp_path))
+    words = [sys.executable, "-c", code, "ota", "status", *place]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("slot ")
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "ota" in loaded
+    assert loaded.isdisjoint({"conf", "cryptography", "fleet", "httpx", "numpy", "rich"})
 
 
 def test_status_of_a_machine_that_tells_nothing_guesses_nothing(tmp_path: Path) -> None:
