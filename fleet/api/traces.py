@@ -14,7 +14,7 @@ from runtime.telemetry.span import Status
 
 TRACES_MAX = 1000
 NS_MAX = 2**63 - 1
-Text = Annotated[str | None, Query(max_length=100)]
+Text = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")]
 TraceId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="W3C trace id")]
 Values = dict[str, bool | int | float | str]
 

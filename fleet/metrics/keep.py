@@ -14,6 +14,7 @@ from fleet.events.log import forget
 from fleet.metrics.rollup import DAY_S, FLEET_WIDTH_S, HOUR_S, ROBOT_WIDTH_S, insert, summing
 from fleet.metrics.tables import SUMMED, UPTIME
 from fleet.store.rows import Transaction, hold
+from fleet.traces.log import forget as forget_spans
 
 FINE_S = (FLEET_WIDTH_S, ROBOT_WIDTH_S)
 
@@ -32,7 +33,9 @@ def thin(rows: Engine, now_s: int, keep: Keep) -> None:
                 sql.delete(table).where(table.c.width_s == DAY_S, table.c.start_s < gone_s)
             )
         connection.execute(sql.delete(UPTIME).where(UPTIME.c.hour_s < daily_s))
-        forget(connection, now_s - round(keep.events_days * DAY_S))
+        events_s = now_s - round(keep.events_days * DAY_S)
+        forget(connection, events_s)
+        forget_spans(connection, events_s)
 
 
 def _widen(

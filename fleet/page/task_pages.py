@@ -33,7 +33,7 @@ class TaskPages:
 
     def page(
         self,
-        robot_id: str,
+        robot_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")],
         task_id: Annotated[int, Path(ge=0, le=TASK_MAX)],
         request: Request,
         which: Annotated[str | None, Query(alias="trace", pattern=r"^[0-9a-f]{32}$")] = None,

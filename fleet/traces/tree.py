@@ -45,7 +45,7 @@ class Node:
 
     def walk(self, depth: int = 0) -> "Iterator[tuple[int, Node]]":
         """Depth first, as people read it; without recursion, whatever the depth."""
-        waiting = [(depth, self)]
+        waiting: list[tuple[int, Node]] = [(depth, self)]
         while waiting:
             level, node = waiting.pop()
             yield level, node
