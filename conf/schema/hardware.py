@@ -174,7 +174,7 @@ class ComputeRow(Model):
         le=10_000,
         because="the load check adds these up for all components that can run at once",
     )
-    rate_hz: float = setting("rate for which `tflops` is stated", gt=0, le=1000)
+    rate_hz: float = setting("rate for which `tflops` is stated", ge=0.1, le=1000)
     placement: Placement = setting("where it runs", default=Placement.ROBOT)
     execution: Execution = setting(
         "whether its models share the accelerator or take turns", default=Execution.TOGETHER
@@ -195,7 +195,7 @@ class Compute(Model):
 class CameraStream(Model):
     width_px: int = setting("picture width", ge=32, le=4096, suggest=160)
     height_px: int = setting("picture height", ge=24, le=3072, suggest=120)
-    rate_hz: float = setting("pictures a second", gt=0, le=240, suggest=30)
+    rate_hz: float = setting("pictures a second", ge=0.1, le=240, suggest=30)
     depth: bool = setting("delivers depth beside colour", default=True)
     color: bool = setting("colour, else grey", default=True)
     device: str = setting("V4L2 device, empty in the simulator", default="")
@@ -206,7 +206,7 @@ class Cameras(Model):
 
     source: CameraSource = setting("who delivers pictures")
     meshes: Meshes = setting("what the simulator draws", default=Meshes.COLLISION)
-    snapshot_rate_hz: float = setting("pictures a second for the page", default=4.0, gt=0, le=30)
+    snapshot_rate_hz: float = setting("pictures a second for the page", default=4.0, ge=0.1, le=30)
     streams: Table[Key, CameraStream] = setting("size and rate of each camera")
 
 

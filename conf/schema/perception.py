@@ -12,7 +12,7 @@ class Backend(StrEnum):
 
 
 class Level(Model):
-    rate_hz: float = setting("rate at which the level runs while it is wanted", gt=0, le=240)
+    rate_hz: float = setting("rate at which the level runs while it is wanted", ge=0.1, le=240)
     deadline_ms: float = setting(
         "age at which its result is dropped",
         gt=0,
@@ -97,7 +97,7 @@ class Parts(Model):
     """Detection in the bin."""
 
     network: Key = setting("network that finds parts", default="parts")
-    rate_hz: float = setting("looks into the bin a second", default=10.0, gt=0, le=240)
+    rate_hz: float = setting("looks into the bin a second", default=10.0, ge=0.1, le=240)
     deadline_ms: float = setting("age at which a result is dropped", default=100.0, gt=0, le=5000)
     latency_ms: float = setting("how long a run takes", default=5.0, gt=0, le=5000)
     score: float = setting("score from which something is a part", default=0.4, gt=0, lt=1)
@@ -121,7 +121,7 @@ class Perception(Model):
         because="a camera that repeats its last picture shows a workspace that was, "
         "not one that is",
     )
-    stereo_rate_hz: float = setting("depth from stereo without GPU", default=10.0, gt=0, le=60)
+    stereo_rate_hz: float = setting("depth from stereo without GPU", default=10.0, ge=0.1, le=60)
     restart: Restart = setting("the inference worker", default=Restart())
     edge_address: str = setting(
         "host:port of networks placed off the robot (compute share with placement edge)",

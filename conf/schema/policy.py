@@ -15,7 +15,7 @@ class Network(Model):
 class Planner(Model):
     """Looks ahead for people in the arm's way; Tier 1 keeps the distance whatever is planned."""
 
-    rate_hz: float = setting("plans a second", default=10.0, gt=0, le=100)
+    rate_hz: float = setting("plans a second", default=10.0, ge=0.5, le=100)
     clearance_m: float = setting("distance kept to predicted people", default=0.25, gt=0, le=2)
     horizon_s: float = setting("how far ahead people are predicted", default=1.2, ge=0.5, le=3)
     spread_m_s: float = setting(
@@ -71,7 +71,7 @@ class Policy(Model):
     rate_hz: float = setting(
         "motion commands a second, of the policy and of the fallback, in every mode",
         default=100.0,
-        gt=0,
+        ge=1,
         le=1000,
     )
     primary: Network = setting("the policy that drives")
