@@ -230,6 +230,13 @@ class Enrolments:
         with self._transaction() as book:
             return book.execute("DELETE FROM enrolment WHERE robot_id=?", (robot_id,)).rowcount > 0
 
+    def asking(self) -> list[Enrolment]:
+        """Those that wait for an operator: few, however many robots there are."""
+        with self._transaction() as book:
+            query = "SELECT * FROM enrolment WHERE state=? ORDER BY robot_id"
+            rows = book.execute(query, (State.ASKED,)).fetchall()
+        return [_enrolment(row) for row in rows]
+
     def all(self) -> list[Enrolment]:
         with self._transaction() as book:
             rows = book.execute("SELECT * FROM enrolment ORDER BY robot_id").fetchall()

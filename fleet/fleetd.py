@@ -34,6 +34,7 @@ from runtime.topics import Party, TopicName
 log = logging.getLogger(__name__)
 
 EXIT_USAGE = 2
+SWITCH_S = 0.001  # who asks for a page waits for a turn of the watch's threads no longer
 
 
 def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient, AlertWatch]:
@@ -116,6 +117,7 @@ def main() -> None:
         format="%(asctime)s fleetd %(levelname)s %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
+    sys.setswitchinterval(SWITCH_S)
     try:
         asyncio.run(serve(read_settings(args.fleet_dir.absolute())))
     except (SettingsError, StoreUnavailableError, OSError) as error:

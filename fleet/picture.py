@@ -8,7 +8,7 @@ from typing import Any
 from conf.schema.alerts import Severity
 from fleet.alerts import FLEET
 from fleet.robot import Freshness, Robot
-from fleet.roster import Counts, Line, count, duty_of, is_healthy
+from fleet.roster import Counts, Duty, Line, count, duty_of, is_healthy
 
 QUANTILES = (0.5, 0.95, 0.99)
 ATTENTION_MAX = 1000
@@ -32,6 +32,7 @@ class Attention:
     subject: str
     site: str
     alarm: Alarm
+    silenced: bool = False  # of a robot that somebody works on
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Picture:
     cycle: CycleTime | None
     attention: tuple[Attention, ...]
     attention_in_all: int
+    silenced: tuple[Attention, ...] = ()
 
 
 def line_of(robot: Robot, alarms: Sequence[Alarm], now_ns: int, *, in_maintenance: bool) -> Line:
@@ -123,14 +125,15 @@ def picture(
 ) -> Picture:
     together = list(robots)
     lines = tuple(line for _robot, _alarms, line in together)
-    attention = [Attention(FLEET, "", alarm) for alarm in of_fleet]
-    attention += [
-        Attention(robot.robot_id, robot.site, alarm)
-        for robot, alarms, _line in together
+    found = [Attention(FLEET, "", alarm) for alarm in of_fleet]
+    found += [
+        Attention(robot.robot_id, robot.site, alarm, line.duty is Duty.MAINTENANCE)
+        for robot, alarms, line in together
         for alarm in alarms
     ]
     order = list(Severity)
-    attention.sort(key=lambda a: (-order.index(a.alarm.severity), a.alarm.since_s, a.subject))
+    found.sort(key=lambda a: (-order.index(a.alarm.severity), a.alarm.since_s, a.subject))
+    attention = [one for one in found if not one.silenced]
     heard = [robot for robot, _alarms, line in together if line.freshness is Freshness.LIVE]
     return Picture(
         at_ns=now_ns,
@@ -140,6 +143,7 @@ def picture(
         cycle=cycle_time(robot.live for robot in heard),
         attention=tuple(attention[:ATTENTION_MAX]),
         attention_in_all=len(attention),
+        silenced=tuple(one for one in found if one.silenced)[:ATTENTION_MAX],
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,10 +34,29 @@ COOKIE = "bedplate_session"
 TOKEN_HEADER = "x-csrf-token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 BODY_MAX_BYTES = 16_384
+NOTE_MAX = 100
 # A browser that is not logged in is led to the login page from these; anything else gets a 401.
-PAGES = ("/", "/fleet", "/robots/{robot_id}", "/account")
+PAGES = (
+    "/",
+    "/fleet",
+    "/robots/{robot_id}",
+    "/robots/{robot_id}/tasks/{task_id}",
+    "/events",
+    "/account",
+    "/people",
+    "/audit",
+)
 # Forms that work without JavaScript carry the token as a field, which their handlers check.
-FORMS = ("/login", "/logout", "/account/password")
+FORMS = (
+    "/login",
+    "/logout",
+    "/account/password",
+    "/account/tokens",
+    "/account/tokens/{token_id}/end",
+    "/account/sessions/end",
+    "/people",
+    "/people/{name}",
+)
 
 HEADERS = {
     "content-security-policy": (
@@ -210,11 +230,12 @@ class Guard:
     async def _note_deed(self, scope: Scope, asked: "Asked", status: int) -> None:
         who = scope["state"].get("who")
         if asked.method not in SAFE_METHODS and who is not None and asked.route is not None:
-            await self._note(who, asked, str(status))
+            await self._note(who, asked, str(status), scope["state"].get("deed", ""))
 
-    async def _note(self, who: Principal, asked: "Asked", outcome: str) -> None:
-        action = f"{asked.method} {asked.route}"
-        entry = Entry(who.name, who.via.value, asked.address, action, asked.path, outcome)
+    async def _note(self, who: Principal, asked: "Asked", outcome: str, deed: str = "") -> None:
+        """`deed`: what the handler adds to the path, such as the level of a stop."""
+        action, target = f"{asked.method} {asked.route}", f"{asked.path} {deed}".rstrip()
+        entry = Entry(who.name, who.via.value, asked.address, action, target, outcome)
         try:
             await self._door.note(entry)
         except StoreUnavailableError as error:
@@ -251,6 +272,11 @@ def route_of(scope: Scope, routes: Sequence[BaseRoute]) -> str | None:
         if match is Match.PARTIAL and partial is None:
             partial = str(getattr(route, "path", ""))
     return partial
+
+
+def note(request: Request, words: str) -> None:
+    """What a handler adds to the path in the audit, such as the level of a stop. No secrets."""
+    request.state.deed = "".join(c if c.isprintable() else "?" for c in words[:NOTE_MAX])
 
 
 def hosts_of(port: int, public_url: str = "") -> Hosts:

@@ -3,25 +3,30 @@
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from sqlalchemy.engine import Engine
 
 from fleet.api.app import VERSION, add_api
+from fleet.api.deeds import DeedsApi
 from fleet.api.people import PeopleApi
 from fleet.api.replies import TargetsReply
 from fleet.api.robots import RobotsApi
+from fleet.api.traces import TracesApi
 from fleet.clock import Clock
 from fleet.enrolment import Enrolments
 from fleet.numbers import Numbers
+from fleet.page.event_pages import EventPages
 from fleet.page.fleet_pages import FleetPages
-from fleet.page.frame import PAGE, Frame, Streams
+from fleet.page.frame import Frame, Streams
 from fleet.page.robot_pages import RobotPages
+from fleet.page.task_pages import TaskPages
+from fleet.people.admin_pages import AdminPages
 from fleet.people.door import Door
 from fleet.people.pages import PeoplePages
 from fleet.security import Csrf, Guard, Hosts
 from fleet.settings import FleetSettings
 from fleet.upkeep import Upkeep
 from fleet.watch import Watch
+from fleet.wishes import Wishes
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,23 @@ class Site:
         app = FastAPI(
             title="Bedplate fleet", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None
         )
-        app.mount("/static", StaticFiles(directory=PAGE / "static"), name="static")
         frame, streams = Frame(csrf, hosts), Streams(door, hosts)
+        app.mount("/static", frame.static, name="static")
         FleetPages(
             settings, known.watch, known.numbers, known.enrolments, known.clock, frame, streams
         ).add_to(app)
-        RobotPages(settings, known.watch, frame, streams).add_to(app)
+        wishes = Wishes(settings, known.watch)
+        RobotPages(wishes, frame, streams).add_to(app)
+        TaskPages(known.rows, frame).add_to(app)
+        EventPages(known.rows, known.clock, frame).add_to(app)
         PeoplePages(door, csrf, hosts, frame.pages).add_to(app)
+        AdminPages(door, csrf, hosts, frame.pages).add_to(app)
         targets = TargetsReply.model_validate(settings.targets.model_dump())
         add_api(
             app,
-            RobotsApi(known.watch, known.rows, known.numbers, known.upkeep, targets),
+            RobotsApi(known.watch, known.rows, known.numbers, targets),
+            DeedsApi(wishes, known.upkeep),
+            TracesApi(known.rows),
             PeopleApi(door),
         )
         self.fast = app

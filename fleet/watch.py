@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from fleet.alerts import FLEET, ActiveAlert
 from fleet.clock import Clock
+from fleet.events import Event, Wanted, find
 from fleet.local import fault_listing
-from fleet.page import parts
+from fleet.page import health, parts
+from fleet.page.upkeep import upkeep_words
 from fleet.page.view import View, robot_view
 from fleet.picture import Alarm, Picture, line_of, picture
 from fleet.robot import Robot
@@ -19,6 +21,7 @@ from fleet.roster import Line
 from fleet.settings import FleetSettings, RobotEntry
 from fleet.store.books import Account, Books, Outcome
 from fleet.store.series import EVENT, Query, SeriesStore, StoreUnavailableError
+from fleet.upkeep import Maintenance
 from runtime.telemetry.line import plain_names
 from runtime.topics import TopicName, parse
 
@@ -26,9 +29,14 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 SLOW_TICKS = 4  # events, faults and alerts are looked at once a second
+RARE_TICKS = 20  # health, which is told twice a minute, and tasks
+HEALTH_NS = 3_600_000_000_000
+HEALTH_MAX = 200
+TASK_EVENTS = 60
 EVENTS_SHOWN = 40
 ROBOTS_MAX = 5000
 PICTURE_NS = 400_000_000  # so long a picture of the fleet is shared by all who look
+HEALTH = "health"
 NOT_SIMULATED = "This robot is not simulated: faults can be injected only in the simulated cell."
 
 
@@ -40,12 +48,19 @@ class Board:
     entry: RobotEntry | None
     view: View = field(default_factory=View)
     alarms: tuple[Alarm, ...] = ()
-    in_maintenance: bool = False
+    upkeep: Maintenance | None = None
     line: Line | None = None
     line_of: tuple[object, ...] = ()
     events: str = ""
     faults: str = ""
+    health: str = ""
+    health_word: tuple[str, str] = ("not known", "warn")
+    tasks: str = ""
     viewers: int = 0
+
+    @property
+    def in_maintenance(self) -> bool:
+        return self.upkeep is not None
 
 
 class Watch:
@@ -60,7 +75,7 @@ class Watch:
         self._books = books
         self._clock = clock
         self._picture: Picture | None = None
-        self._resting: frozenset[str] = frozenset()
+        self._resting: Mapping[str, Maintenance] = {}
         self._active: Callable[[], Iterable[ActiveAlert]] | None = None
         self._of_fleet: tuple[Alarm, ...] = ()
         for entry in settings.robots:
@@ -87,21 +102,22 @@ class Watch:
     async def run(self) -> None:
         ticks = 0
         while True:
-            for board in list(self.boards.values()):
+            slow = ticks % SLOW_TICKS == 0
+            for board in [one for one in self.boards.values() if one.viewers]:
                 try:
-                    await self._refresh(board, slow=ticks % SLOW_TICKS == 0)
+                    await self._refresh(board, slow=slow, rare=ticks % RARE_TICKS == 0)
                 except Exception:  # one robot's page must not end the others'
                     log.exception("page of %s could not be made", board.robot.robot_id)
-            if ticks % SLOW_TICKS == 0:
-                self._attend()
+            if slow:
+                self.look_at_alerts()
             ticks += 1
             await asyncio.sleep(TICK_S)
 
-    async def _refresh(self, board: Board, *, slow: bool) -> None:
-        if not board.viewers:
-            return
+    async def _refresh(self, board: Board, *, slow: bool, rare: bool) -> None:
         if slow:
             await asyncio.gather(self._look_at_events(board), self._look_at_faults(board))
+        if rare:
+            await self._look_at_health(board)
         board.view = self.compose(board)
 
     def compose(self, board: Board) -> View:
@@ -111,12 +127,19 @@ class Watch:
         view.markup["alerts"] = parts.alert_list(board.alarms, self._clock.wall_ns() / 1e9)
         view.markup["events"] = board.events
         view.markup["faults"] = board.faults
+        view.markup["health"] = board.health
+        view.markup["tasks"] = board.tasks
+        view.put("health", *board.health_word)
+        view.put("upkeep", upkeep_words(board.upkeep))
+        view.state["upkeep"] = "on" if board.in_maintenance else "off"
         for camera, snapshot in board.robot.snapshots.items():
             view.text[f"snapshot.{camera}"] = str(snapshot.number)
         return view
 
     async def load(self, board: Board) -> View:
-        await asyncio.gather(self._look_at_events(board), self._look_at_faults(board))
+        await asyncio.gather(
+            self._look_at_events(board), self._look_at_faults(board), self._look_at_health(board)
+        )
         return self.compose(board)
 
     def picture(self) -> Picture:
@@ -146,7 +169,9 @@ class Watch:
         """From now on pages and lists show these alerts, of robots and of the fleet."""
         self._active = active
 
-    def _attend(self) -> None:
+    def look_at_alerts(self) -> None:
+        """What fires now, and of which robots it asks for nobody any more."""
+        self._end_maintenance()
         if self._active is None:
             return
         found: dict[str, list[Alarm]] = {}
@@ -165,10 +190,17 @@ class Watch:
         for board in self.boards.values():
             board.alarms = tuple(found.get(board.robot.robot_id, ()))
 
-    def note_maintenance(self, robots: Collection[str]) -> None:
-        self._resting = frozenset(robots)
+    def note_maintenance(self, robots: Mapping[str, Maintenance]) -> None:
+        self._resting = robots
         for board in self.boards.values():
-            board.in_maintenance = board.robot.robot_id in robots
+            board.upkeep = robots.get(board.robot.robot_id)
+
+    def _end_maintenance(self) -> None:
+        """Of robots whose time is over."""
+        wall_ns = self._clock.wall_ns()
+        if not all(one.holds(wall_ns) for one in self._resting.values()):
+            held = {name: one for name, one in self._resting.items() if one.holds(wall_ns)}
+            self.note_maintenance(held)
 
     def accounts(self, robot_id: str | None) -> list[Account]:
         return self._books.accounts(robot_id)
@@ -193,7 +225,7 @@ class Watch:
                 self._clock.now_ns(),
             )
             board = Board(robot, self._settings.robot(robot_id))
-            board.in_maintenance = robot_id in self._resting
+            board.upkeep = self._resting.get(robot_id)
             self.boards[robot_id] = board
         return board
 
@@ -208,6 +240,23 @@ class Watch:
         epochs = {int(p.fields["epoch"]) for p in points if "epoch" in p.fields}
         late = {epoch: self._books.settled(robot_id, epoch, Outcome.REPLAYED) for epoch in epochs}
         return parts.event_rows(points, late)
+
+    async def _look_at_health(self, board: Board) -> None:
+        try:
+            found, tasks = await asyncio.to_thread(self._health_and_tasks, board.robot.robot_id)
+        except StoreUnavailableError as error:
+            board.health = board.tasks = parts.notice_row(f"The store cannot be read: {error}")
+            board.health_word = ("not known", "warn")
+            return
+        board.health, board.health_word = health.health_rows(found), health.health_word(found)
+        board.tasks = health.task_rows(tasks)
+
+    def _health_and_tasks(self, robot_id: str) -> tuple[list[health.Found], Sequence[Event]]:
+        now_ns = self._clock.wall_ns()
+        query = Query(HEALTH, robot_id, since_ns=now_ns - HEALTH_NS, limit=HEALTH_MAX)
+        found = health.findings(self._store.points(query), now_ns)
+        wanted = Wanted(robot=robot_id, name="task.*")
+        return found, find(self._books.engine, wanted, TASK_EVENTS)
 
     async def _look_at_faults(self, board: Board) -> None:
         entry = board.entry

@@ -10,17 +10,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fleet.api import ROOT
+from fleet.api.deeds import DeedsApi
 from fleet.api.people import PeopleApi
 from fleet.api.replies import Problem
 from fleet.api.robots import RobotsApi
+from fleet.api.traces import TracesApi
 from fleet.problem import MEDIA_TYPE, ProblemError, problem, response_of
 from fleet.store.series import StoreUnavailableError
 
 VERSION = "1.0.0"
 ABOUT = (
-    "Robots, events, alerts and people of one fleet. Log in at /login, or send an API token:"
-    " `Authorization: Bearer bp_…`. Lists are paged: pass `next` back as `cursor`. Errors are"
-    " problem details (RFC 9457)."
+    "Robots, events, traces, alerts and people of one fleet. Log in at /login, or send an API"
+    " token: `Authorization: Bearer bp_…`. Lists are paged: pass `next` back as `cursor`. Errors"
+    " are problem details (RFC 9457)."
 )
 EVERYWHERE = {
     401: "nobody is logged in, or the token is not good",
@@ -35,12 +37,19 @@ WITH_CHANGE = {
     411: "the request does not say how long it is",
     413: "the request is too long",
 }
+WITH_ROBOT = {
+    502: "the robot gave no answer that makes sense",
+    504: "the robot did not answer in time; it may still be done",
+}
+ASKS_THE_ROBOT = ("/stop", "/rearm", "/tasks")
 
 
-def add_api(app: FastAPI, robots: RobotsApi, people: PeopleApi) -> None:
+def add_api(
+    app: FastAPI, robots: RobotsApi, deeds: DeedsApi, traces: TracesApi, people: PeopleApi
+) -> None:
     router = APIRouter(prefix=ROOT)
-    robots.add_to(router)
-    people.add_to(router)
+    for part in (robots, deeds, traces, people):
+        part.add_to(router)
     app.get(f"{ROOT}/openapi.json", include_in_schema=False)(lambda: JSONResponse(describe(app)))
     app.router.routes.extend(router.routes)  # as they are: the door reads their paths
     app.add_exception_handler(ProblemError, _problem)
@@ -77,6 +86,8 @@ def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= WITH_PATH
     if method != "get":
         errors |= WITH_CHANGE
+    if method == "post" and path.endswith(ASKS_THE_ROBOT):
+        errors |= WITH_ROBOT
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status, why in sorted(errors.items()):
         operation["responses"][str(status)] = {"description": why, "content": content}

@@ -12,6 +12,8 @@ from fleet.api.replies import (
     NewTokenReply,
     PeopleReply,
     PersonReply,
+    SessionReply,
+    SessionsReply,
     TokenReply,
     TokensReply,
 )
@@ -21,10 +23,12 @@ from fleet.people.keys import TOKEN_DAYS_MAX
 from fleet.people.passwords import LENGTH_MAX, LENGTH_MIN
 from fleet.people.roles import Role, Via
 from fleet.problem import ProblemError
+from fleet.security import note
 
 NAME = r"^[a-z][a-z0-9._-]{1,47}$"
 Name = Annotated[str, Path(pattern=NAME)]
 TokenId = Annotated[str, Path(pattern=r"^[0-9a-f]{8}$")]
+SessionId = Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")]
 Password = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
 
 
@@ -67,6 +71,10 @@ class PeopleApi:
         router.delete("/me/tokens/{token_id}", tags=["me"], summary="end one", status_code=204)(
             self.revoke_my_token
         )
+        router.get("/me/sessions", tags=["me"], summary="where one is logged in")(self.my_sessions)
+        router.delete(
+            "/me/sessions", tags=["me"], summary="end the others, or one", status_code=204
+        )(self.end_my_sessions)
         router.get("/people", tags=["people"], summary="every account")(self.people)
         router.post("/people", tags=["people"], summary="make one", status_code=201)(self.add)
         router.patch("/people/{name}", tags=["people"], summary="change one")(self.change)
@@ -74,6 +82,11 @@ class PeopleApi:
         router.delete(
             "/people/{name}/tokens/{token_id}", tags=["people"], summary="end one", status_code=204
         )(self.revoke)
+        at = "/people/{name}/sessions"
+        router.get(at, tags=["people"], summary="where it is logged in")(self.sessions)
+        router.delete(at, tags=["people"], summary="end all, or one", status_code=204)(
+            self.end_sessions
+        )
         router.get("/audit", tags=["people"], summary="who did what, newest first")(self.audit)
 
     def me(self, request: Request) -> MeReply:
@@ -97,17 +110,28 @@ class PeopleApi:
     def revoke_my_token(self, token_id: TokenId, request: Request) -> None:
         self._revoke(token_id, request.state.who.name)
 
+    def my_sessions(self, request: Request) -> SessionsReply:
+        return self._sessions(request.state.who.name)
+
+    def end_my_sessions(self, request: Request, session_id: SessionId = None) -> None:
+        """Without an id: all but the one that asks."""
+        who = request.state.who
+        but = who.id if session_id is None and who.via is Via.SESSION else None
+        self._end_sessions(who.name, session_id, but)
+
     def people(self) -> PeopleReply:
         return PeopleReply(items=[PersonReply.of(one) for one in self._door.accounts.all()])
 
-    def add(self, wish: NewPerson) -> PersonReply:
+    def add(self, wish: NewPerson, request: Request) -> PersonReply:
+        note(request, f"{wish.name} as {wish.role.value}")
         try:
             return PersonReply.of(self._door.accounts.add(wish.name, wish.role, wish.password))
         except PeopleError as error:
             raise ProblemError(409, "refused", str(error)) from error
 
-    def change(self, name: Name, wish: PersonChange) -> PersonReply:
+    def change(self, name: Name, wish: PersonChange, request: Request) -> PersonReply:
         accounts = self._door.accounts
+        note(request, _changed(wish))
         self._known(name)
         try:
             if wish.password is not None:
@@ -129,6 +153,14 @@ class PeopleApi:
     def revoke(self, name: Name, token_id: TokenId) -> None:
         self._revoke(token_id, name)
 
+    def sessions(self, name: Name) -> SessionsReply:
+        self._known(name)
+        return self._sessions(name)
+
+    def end_sessions(self, name: Name, session_id: SessionId = None) -> None:
+        self._known(name)
+        self._end_sessions(name, session_id)
+
     def audit(
         self,
         who: Annotated[str | None, Query(max_length=80)] = None,
@@ -143,6 +175,13 @@ class PeopleApi:
     def _tokens(self, name: str) -> TokensReply:
         return TokensReply(items=[TokenReply.of(one) for one in self._door.keys.tokens(name)])
 
+    def _sessions(self, name: str) -> SessionsReply:
+        return SessionsReply(items=[SessionReply.of(o) for o in self._door.keys.sessions(name)])
+
+    def _end_sessions(self, name: str, session_id: str | None, but: str | None = None) -> None:
+        self._door.keys.end_sessions(name, session_id, but)  # what is not there has ended
+        self._door.forget()
+
     def _revoke(self, token_id: str, name: str) -> None:
         if not self._door.keys.revoke(token_id, name):
             raise ProblemError(404, "no_such_token", f"{name} has no token {token_id!r}")
@@ -153,3 +192,13 @@ class PeopleApi:
             self._door.accounts.get(name)
         except PeopleError as error:
             raise ProblemError(404, "no_such_person", str(error)) from error
+
+
+def _changed(wish: PersonChange) -> str:
+    """For the audit; never the password itself."""
+    said = ["password"] if wish.password is not None else []
+    if wish.role is not None:
+        said.append(f"role {wish.role.value}")
+    if wish.disabled is not None:
+        said.append("disabled" if wish.disabled else "enabled")
+    return ", ".join(said)

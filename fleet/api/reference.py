@@ -6,8 +6,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from fleet.api.app import add_api, describe
+from fleet.api.deeds import DeedsApi
 from fleet.api.people import PeopleApi
 from fleet.api.robots import RobotsApi
+from fleet.api.traces import TracesApi
 from fleet.people.roles import Open, need_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
@@ -95,8 +97,9 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 def described() -> dict[str, Any]:
     """The description needs the routes alone, not what stands behind them."""
     app = FastAPI()
-    robots, people = RobotsApi.__new__(RobotsApi), PeopleApi.__new__(PeopleApi)
-    add_api(app, robots, people)
+    robots, deeds = RobotsApi.__new__(RobotsApi), DeedsApi.__new__(DeedsApi)
+    traces, people = TracesApi.__new__(TracesApi), PeopleApi.__new__(PeopleApi)
+    add_api(app, robots, deeds, traces, people)
     return describe(app)
 
 

@@ -9,7 +9,7 @@ from fleet.events import Event
 from fleet.metrics import Day, FleetNow, Percentiles, Tally
 from fleet.people.accounts import Person
 from fleet.people.audit import Entry
-from fleet.people.keys import Token
+from fleet.people.keys import Session, Token
 from fleet.people.roles import Principal, Role
 from fleet.picture import Attention, CycleTime, Picture, Version
 from fleet.robot import Freshness
@@ -74,12 +74,14 @@ class AlertReply(Reply):
     since_s: float
     flapping: bool
     known: bool = Field(description="false: it fired when last heard, and nothing is heard now")
+    silenced: bool = Field(description="its robot is in maintenance: nobody is told")
 
     @classmethod
     def of(cls, attention: Attention) -> "AlertReply":
         page = runbook_page(attention.alarm.runbook)
-        known = {**attention.alarm.__dict__, "runbook": page}
-        return cls.model_validate({**known, "subject": attention.subject, "site": attention.site})
+        known = {**attention.__dict__, **attention.alarm.__dict__, "runbook": page}
+        del known["alarm"]
+        return cls.model_validate(known)
 
 
 class AlertsReply(Reply):
@@ -89,12 +91,15 @@ class AlertsReply(Reply):
 
 class MaintenanceReply(Reply):
     since_s: int
+    until_s: int = Field(description="then it ends by itself")
     who: str
     reason: str
+    silenced: bool = Field(description="Alertmanager was told to tell nobody of its alerts")
 
     @classmethod
     def of(cls, found: Maintenance) -> "MaintenanceReply":
-        return cls(since_s=found.since_s, who=found.who, reason=found.reason)
+        known = {**found.__dict__, "silenced": bool(found.silence)}
+        return cls.model_validate({name: known[name] for name in cls.model_fields})
 
 
 class RobotDetailReply(Reply):
@@ -334,6 +339,21 @@ class TokenReply(Reply):
     @classmethod
     def of(cls, token: Token) -> "TokenReply":
         return cls.model_validate(token.__dict__)
+
+
+class SessionReply(Reply):
+    id: str = Field(description="a part of its hash: it opens nothing")
+    address: str
+    created_s: int
+    seen_s: int = Field(description="to the minute")
+
+    @classmethod
+    def of(cls, session: Session) -> "SessionReply":
+        return cls.model_validate({name: getattr(session, name) for name in cls.model_fields})
+
+
+class SessionsReply(Reply):
+    items: list[SessionReply] = Field(description="the last used first")
 
 
 class TokensReply(Reply):

@@ -3,8 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Query
 from sqlalchemy.engine import Engine
 
 from conf.schema.alerts import Severity
@@ -23,26 +22,20 @@ from fleet.api.replies import (
     RobotsReply,
     TargetsReply,
 )
-from fleet.events import Cursor, FilterError, find, parse_filter
+from fleet.events import FilterError, find, parse_filter, read_cursor
 from fleet.events import Wanted as Events
-from fleet.numbers import Numbers
+from fleet.numbers import API_PATIENCE_S, Numbers
 from fleet.picture import Attention
 from fleet.problem import ProblemError
 from fleet.roster import PAGE_MAX, CursorError, Duty, SortKey, Wanted, page_after
-from fleet.upkeep import Upkeep
 from fleet.watch import Board, Watch
 
 EVENTS_MAX = 1000
 NS_MAX = 2**63 - 1
 RobotId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-EventCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
+EventCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$")]
 Text = Annotated[str | None, Query(max_length=100)]
-
-
-class MaintenanceWish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    reason: str = Field("", max_length=200)
 
 
 class RobotsApi:
@@ -51,13 +44,11 @@ class RobotsApi:
         watch: Watch,
         rows: Engine,
         numbers: Numbers,
-        upkeep: Upkeep,
         targets: TargetsReply,
     ) -> None:
         self._watch = watch
         self._rows = rows
         self._numbers = numbers
-        self._upkeep = upkeep
         self._targets = targets
 
     def add_to(self, router: APIRouter) -> None:
@@ -70,17 +61,13 @@ class RobotsApi:
         get("/events", tags=["events"], summary="events, newest first")(self.events)
         get("/alerts", tags=["alerts"], summary="what fires, the worst first")(self.alerts)
         get("/accounting", tags=["fleet"], summary="what became of every record")(self.accounting)
-        at = "/robots/{robot_id}/maintenance"
-        router.put(at, tags=["robots"], summary="somebody works on it")(self.begin_maintenance)
-        router.delete(at, tags=["robots"], summary="nobody does any more", status_code=204)(
-            self.end_maintenance
-        )
 
     async def fleet(self) -> FleetReply:
-        return FleetReply.of(self._watch.picture(), (await self._numbers.get()).now, self._targets)
+        known = await self._numbers.get(API_PATIENCE_S)
+        return FleetReply.of(self._watch.picture(), known.now, self._targets)
 
     async def week(self) -> list[DayReply]:
-        return [DayReply.of(day) for day in (await self._numbers.get()).week]
+        return [DayReply.of(day) for day in (await self._numbers.get(API_PATIENCE_S)).week]
 
     async def robots(
         self,
@@ -104,12 +91,12 @@ class RobotsApi:
     async def robot(self, robot_id: RobotId) -> RobotDetailReply:
         board, line = self._board(robot_id), self._watch.line(robot_id)
         assert line is not None  # the board is there
-        kept = (await asyncio.to_thread(self._upkeep.all)).get(robot_id)
-        attention = [Attention(robot_id, line.site, alarm) for alarm in board.alarms]
+        silenced = board.in_maintenance
+        attention = [Attention(robot_id, line.site, alarm, silenced) for alarm in board.alarms]
         return RobotDetailReply(
             robot=RobotReply.of(line),
             alerts=[AlertReply.of(one) for one in attention],
-            maintenance=None if kept is None else MaintenanceReply.of(kept),
+            maintenance=None if board.upkeep is None else MaintenanceReply.of(board.upkeep),
             cameras=sorted(board.robot.snapshots),
             live=board.robot.live,
         )
@@ -158,44 +145,29 @@ class RobotsApi:
         return self._find(wanted, cursor, limit)
 
     def _find(self, wanted: Events, cursor: str | None, limit: int) -> EventsReply:
-        after = None
-        if cursor is not None:
-            at_ns, _, number = cursor.partition("-")
-            after = Cursor(int(at_ns), int(number))
+        after = None if cursor is None else read_cursor(cursor)
+        if cursor is not None and after is None:
+            raise ProblemError(400, "wrong_cursor", f"{cursor!r:.60} is no place in this list")
         found = find(self._rows, wanted, limit, after)
         last = found[-1].cursor if len(found) == limit else None
         return EventsReply(
             items=[EventReply.of(event) for event in found],
-            next=None if last is None else f"{last.at_ns}-{last.id}",
+            next=None if last is None else str(last),
         )
 
     async def alerts(self) -> AlertsReply:
         picture = self._watch.picture()
-        items = [AlertReply.of(one) for one in picture.attention]
-        return AlertsReply(items=items, in_all=picture.attention_in_all)
+        found = (*picture.attention, *picture.silenced)
+        return AlertsReply(
+            items=[AlertReply.of(one) for one in found],
+            in_all=picture.attention_in_all + len(picture.silenced),
+        )
 
     async def accounting(
         self, robot: Annotated[str | None, Query(max_length=64)] = None
     ) -> AccountsReply:
         accounts = await asyncio.to_thread(self._watch.accounts, robot)
         return AccountsReply(items=[AccountReply.of(account) for account in accounts])
-
-    async def begin_maintenance(
-        self, robot_id: RobotId, wish: MaintenanceWish, request: Request
-    ) -> MaintenanceReply:
-        self._board(robot_id)
-        who = request.state.who.name
-        made = await asyncio.to_thread(self._upkeep.begin, robot_id, who, wish.reason)
-        await self._note()
-        return MaintenanceReply.of(made)
-
-    async def end_maintenance(self, robot_id: RobotId) -> None:
-        self._board(robot_id)
-        await asyncio.to_thread(self._upkeep.end, robot_id)
-        await self._note()
-
-    async def _note(self) -> None:
-        self._watch.note_maintenance(await asyncio.to_thread(self._upkeep.all))
 
     def _board(self, robot_id: str) -> Board:
         board = self._watch.boards.get(robot_id)

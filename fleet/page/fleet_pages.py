@@ -15,9 +15,9 @@ from fastapi.responses import (
 )
 
 from fleet.clock import Clock
-from fleet.enrolment import Enrolment, EnrolmentError, Enrolments, State
+from fleet.enrolment import Enrolment, EnrolmentError, Enrolments
 from fleet.mender import announce, failed
-from fleet.numbers import Numbers
+from fleet.numbers import Known, Numbers
 from fleet.page.fleet_view import Asked, asked_of, columns, fleet_view, rows_view
 from fleet.page.frame import Frame, Streams
 from fleet.page.view import View
@@ -51,7 +51,7 @@ class FleetPages:
         self._clock = clock
         self._frame = frame
         self._streams = streams
-        self._shared: tuple[Picture, View] | None = None
+        self._shared: tuple[Picture, Known, View] | None = None
 
     def add_to(self, app: FastAPI) -> None:
         app.get("/", response_class=HTMLResponse, include_in_schema=False)(self.index)
@@ -72,13 +72,13 @@ class FleetPages:
 
     async def fleet(self, request: Request) -> Response:
         asked = asked_of(dict(request.query_params))
-        view = await self._look(asked)
+        view, asking = await asyncio.gather(self._look(asked), asyncio.to_thread(self._asking))
         return self._frame.render(
             "fleet.html",
             request,
             view=view,
             asked=asked,
-            asking=await asyncio.to_thread(self._asking),
+            asking=asking,
             columns=columns(asked),
             duties=list(Duty),
             filtered=asked.link(sort=None, down=None, page=None) != "/fleet",
@@ -89,13 +89,14 @@ class FleetPages:
         return self._streams.start(request, lambda: self._look(asked), FLEET_PERIOD_S)
 
     async def _look(self, asked: Asked) -> View:
-        """The part that all viewers share is made once for each picture."""
+        """The part that all viewers share is made once for each picture and its numbers."""
         picture, known = self._watch.picture(), await self._numbers.get()
         now_s = self._clock.wall_ns() / NS_PER_S
-        if self._shared is None or self._shared[0] is not picture:
+        kept = self._shared
+        if kept is None or kept[0] is not picture or kept[1] is not known:
             made = fleet_view(picture, known, self._settings.targets, now_s)
-            self._shared = (picture, made)
-        shared, rows = self._shared[1], rows_view(picture, asked, now_s)
+            kept = self._shared = (picture, known, made)
+        shared, rows = kept[2], rows_view(picture, asked, now_s)
         return View(
             {**shared.text, **rows.text},
             {**shared.state, **rows.state},
@@ -104,8 +105,7 @@ class FleetPages:
 
     def _asking(self) -> list[Enrolment]:
         """Robots that wait for an operator."""
-        rows = [] if self._enrolments is None else self._enrolments.all()
-        return [row for row in rows if row.state is State.ASKED]
+        return [] if self._enrolments is None else self._enrolments.asking()
 
     async def approve(self, robot_id: str) -> JSONResponse:
         """The click: this robot is one of ours."""

@@ -1,6 +1,7 @@
 """What all pages share: templates, who looks, and streams of what changes."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import orjson
 from fastapi import Request
 from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from starlette.responses import Response
+from starlette.types import Scope
 
 from fleet.page.view import View
 from fleet.people.door import Door
@@ -18,20 +22,44 @@ from fleet.security import Csrf, Hosts, secret_of
 from fleet.watch import TICK_S
 
 PAGE = Path(__file__).parent
+STATIC = PAGE / "static"
+FOR_EVER = "public, max-age=31536000, immutable"
 HEARTBEAT_S = 10.0
 STILL_IN_S = 5.0
 STREAMS_MAX = 50
 
 
+class Static(StaticFiles):
+    """Style and scripts. Pages name each by its contents, and browsers keep what is named so."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=STATIC)
+        self._marks = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            for path in sorted(STATIC.iterdir())
+        }
+
+    def address(self, name: str) -> str:
+        return f"/static/{name}?{self._marks[name]}"
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if scope["query_string"].decode("latin-1") == self._marks.get(path):
+            response.headers["cache-control"] = FOR_EVER
+        return response
+
+
 class Frame:
     def __init__(self, csrf: Csrf, hosts: Hosts) -> None:
         self._csrf, self._hosts = csrf, hosts
+        self.static = Static()
         self.pages = Environment(
             loader=FileSystemLoader(PAGE / "templates"),
             autoescape=select_autoescape(),
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.pages.globals["static"] = self.static.address
 
     def render(self, name: str, request: Request, **known: Any) -> HTMLResponse:
         who: Principal = request.state.who

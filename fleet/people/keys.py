@@ -27,6 +27,7 @@ SESSIONS_MAX = 20  # of one person; the one longest unused makes way
 TOKENS_MAX = 50
 TOKEN_DAYS_MAX = 366
 TOKEN_MARK = "bp_"
+ID_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class Token:
     created_s: int
     expires_s: int
     used_s: int | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """Somebody's open way in; `id` is a part of its hash and opens nothing."""
+
+    id: str
+    person: str
+    address: str
+    created_s: int
+    seen_s: int
 
 
 class Keys:
@@ -84,11 +96,38 @@ class Keys:
             with Transaction(self._rows) as connection:
                 same = SESSION.c.digest == rows[0].digest
                 connection.execute(sql.update(SESSION).where(same).values(seen_s=now_s))
-        return Principal(rows[0].person, Role(rows[0].role), Via.SESSION, rows[0].digest[:16])
+        return Principal(
+            rows[0].person, Role(rows[0].role), Via.SESSION, rows[0].digest[:ID_LETTERS]
+        )
 
     def end_session(self, secret: str) -> None:
         with Transaction(self._rows) as connection:
             connection.execute(sql.delete(SESSION).where(SESSION.c.digest == digest(secret)))
+
+    def sessions(self, person: str | None = None) -> Sequence[Session]:
+        """Those that are still good, the last used first."""
+        query = sql.select(SESSION).order_by(SESSION.c.seen_s.desc(), SESSION.c.digest)
+        if person is not None:
+            query = query.where(SESSION.c.person == person)
+        now_s = self._now_s()
+        return [
+            Session(row.digest[:ID_LETTERS], row.person, row.address, row.created_s, row.seen_s)
+            for row in read(self._rows, query)
+            if _lives(row.created_s, row.seen_s, now_s)
+        ]
+
+    def end_sessions(
+        self, person: str, session_id: str | None = None, but: str | None = None
+    ) -> int:
+        """Of one person: the one, or all `but` the one. How many there were."""
+        mark = sql.func.substr(SESSION.c.digest, 1, ID_LETTERS)
+        wanted = [SESSION.c.person == person]
+        if session_id is not None:
+            wanted.append(mark == session_id)
+        if but is not None:
+            wanted.append(mark != but)
+        with Transaction(self._rows) as connection:
+            return connection.execute(sql.delete(SESSION).where(*wanted)).rowcount
 
     def make_token(self, person: str, label: str, role: Role, days: float) -> tuple[Token, str]:
         """The token and its secret, which is told this once."""

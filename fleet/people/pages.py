@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Request
@@ -11,8 +12,8 @@ from jinja2 import Environment
 from fleet.people.accounts import PeopleError
 from fleet.people.audit import Entry
 from fleet.people.door import Door, Wait
-from fleet.people.roles import Principal, Via
-from fleet.security import Csrf, Hosts
+from fleet.people.roles import Principal, Role, Via
+from fleet.security import Csrf, Hosts, note
 
 WRONG = "Name or password is wrong."
 STALE = "That form was too old. Please try again."
@@ -35,6 +36,9 @@ class PeoplePages:
         app.post("/logout", include_in_schema=False)(self.logout)
         app.get("/account", include_in_schema=False)(self.account)
         app.post("/account/password", include_in_schema=False)(self.change_password)
+        app.post("/account/sessions/end", include_in_schema=False)(self.end_sessions)
+        app.post("/account/tokens", include_in_schema=False)(self.make_token)
+        app.post("/account/tokens/{token_id}/end", include_in_schema=False)(self.end_token)
 
     async def login_page(self, request: Request, next: str = "/") -> Response:
         if getattr(request.state, "who", None) is not None:
@@ -87,8 +91,7 @@ class PeoplePages:
         self, request: Request, now: Text = "", new: Text = "", token: Text = ""
     ) -> Response:
         who: Principal = request.state.who
-        session = self._hosts.session_of(request.headers)
-        if who.via is not Via.SESSION or not self._csrf.is_good(session, token):
+        if not self._is_own_form(request, token):
             return await self._account_page(request, STALE, 403)
         person = await self._door.enter(who.name, now, address_of(request))
         if isinstance(person, Wait):
@@ -101,6 +104,50 @@ class PeoplePages:
             return await self._account_page(request, f"{error}".capitalize(), 422)
         self._door.forget()  # every session of theirs has ended, this one too
         return await self._come_in(request, who.name, "/account")
+
+    async def end_sessions(self, request: Request, token: Text = "") -> Response:
+        if not self._is_own_form(request, token):
+            return await self._account_page(request, STALE, 403)
+        who: Principal = request.state.who
+        ended = await asyncio.to_thread(self._door.keys.end_sessions, who.name, None, who.id)
+        self._door.forget()
+        return await self._account_page(request, f"Ended elsewhere: {ended}.", 200)
+
+    async def make_token(
+        self,
+        request: Request,
+        label: Text = "",
+        role: Text = "",
+        days: Text = "",
+        token: Text = "",
+    ) -> Response:
+        if not self._is_own_form(request, token):
+            return await self._account_page(request, STALE, 403)
+        who: Principal = request.state.who
+        if role not in list(Role) or not days.isdecimal():
+            return await self._account_page(request, "Choose a role, and days as a number.", 422)
+        note(request, f"{label} as {role}")
+        make = self._door.keys.make_token
+        try:
+            made, secret = await asyncio.to_thread(make, who.name, label, Role(role), int(days[:6]))
+        except PeopleError as error:
+            return await self._account_page(request, f"{error}".capitalize(), 409)
+        text = f"Token bp_{made.id}_… as {made.role.value}, shown this once:"
+        return await self._account_page(request, text, 200, secret)
+
+    async def end_token(self, request: Request, token_id: str, token: Text = "") -> Response:
+        if not self._is_own_form(request, token):
+            return await self._account_page(request, STALE, 403)
+        name = request.state.who.name
+        ended = await asyncio.to_thread(self._door.keys.revoke, token_id, name)
+        self._door.forget()
+        text = f"Token bp_{token_id}_… has ended." if ended else "There is no such token of yours."
+        return await self._account_page(request, text, 200 if ended else 404)
+
+    def _is_own_form(self, request: Request, token: str) -> bool:
+        """An API token has the API for this, and cannot make tokens."""
+        session = self._hosts.session_of(request.headers)
+        return request.state.who.via is Via.SESSION and self._csrf.is_good(session, token)
 
     async def _come_in(self, request: Request, name: str, to: str) -> Response:
         before = self._hosts.session_of(request.headers)
@@ -136,14 +183,29 @@ class PeoplePages:
             self._hosts.set_session(response, fresh)
         return response
 
-    async def _account_page(self, request: Request, text: str, status: int) -> Response:
+    async def _account_page(
+        self, request: Request, text: str, status: int, secret: str = ""
+    ) -> Response:
         who: Principal = request.state.who
-        session = self._hosts.session_of(request.headers) or ""
-        tokens = await asyncio.to_thread(self._door.keys.tokens, who.name)
+        keys = self._door.keys
+        tokens, sessions = await asyncio.gather(
+            asyncio.to_thread(keys.tokens, who.name), asyncio.to_thread(keys.sessions, who.name)
+        )
         page = self._pages.get_template("account.html").render(
-            who=who, token=self._csrf.token(session), tokens=tokens, text=text
+            who=who,
+            token=self._csrf.token(self._hosts.session_of(request.headers) or ""),
+            tokens=tokens,
+            sessions=sessions,
+            roles=[role for role in Role if who.role.covers(role)],
+            text=text,
+            secret=secret,
+            when=when,
         )
         return HTMLResponse(page, status)
+
+
+def when(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def address_of(request: Request) -> str:

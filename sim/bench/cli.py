@@ -22,7 +22,7 @@ from sim.bench.steps import measure_steps
 from sim.supplies import ROOT
 
 app = typer.Typer(rich_markup_mode=None)
-PARTS = ("control", "networks", "steps", "spool", "slots", "robot")
+PARTS = ("control", "networks", "steps", "spool", "slots", "robot", "page")
 
 
 @app.command()
@@ -58,6 +58,7 @@ def _parts(seconds: float) -> dict[str, Callable[[], object]]:
         "spool": lambda: measure_spool(min(seconds, 10.0), ROOT / "var"),
         "slots": lambda: _asked("ota.bench"),
         "robot": lambda: measure_robot(seconds),
+        "page": lambda: _asked("fleet.page.bench"),
     }
 
 

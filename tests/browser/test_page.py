@@ -140,6 +140,46 @@ def test_hostile_words_of_a_robot_are_shown_as_words(visit: Visit, served: Serve
     assert visit.errors == []
 
 
+def test_health_is_worst_first_and_nothing_unknown_is_well(visit: Visit, served: Served) -> None:
+    page = visit.page
+    served.robot.say_health("disk_free", "ok", value=0.4)
+    expect(bound(page, "health").first).to_have_text("all well", timeout=60_000)
+    served.robot.say_health("gpu_temp", "fail", value=99.0, note="<b>fan</b> stands")
+    expect(bound(page, "health").first).to_have_text("1 check failing", timeout=60_000)
+    expect(page.locator('[data-m="health"] tr').first).to_contain_text("<b>fan</b> stands")
+    served.robot.say_health("gpu_temp", "ok", value=60.0)
+    expect(bound(page, "health").first).to_have_text("all well", timeout=60_000)
+    assert visit.errors == []
+
+
+def test_maintenance_is_begun_and_ended_by_a_form_and_by_keyboard(visit: Visit) -> None:
+    page = visit.page
+    page.locator("[name=reason]").fill("new gripper")
+    page.locator("[name=hours]").select_option("an hour")
+    page.locator("[name=reason]").press("Enter")
+    banner = page.locator('.banner[data-b="upkeep"]')
+    expect(banner).to_contain_text("by owner: new gripper")
+    expect(banner).to_be_visible()
+    expect(page.locator("[name=reason]")).to_be_hidden()
+    button = page.get_by_role("button", name="End the maintenance")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(banner).to_be_hidden()
+    expect(page.locator("[name=reason]")).to_be_visible()
+    assert visit.errors == []
+
+
+def test_task_is_given_by_a_form(visit: Visit, served: Served) -> None:
+    page = visit.page
+    page.get_by_label("valuable part").check()
+    page.get_by_role("button", name="Give it this task").click()
+    expect(page.locator(".toast")).to_have_text("task accepted")
+    path, body = served.robot.story.wishes[-1]
+    assert (path, body["skill"], body["high_value"]) == ("/v1/tasks", "pick_place", True)
+    assert body["source"] == "fleet"
+    assert visit.errors == []
+
+
 @pytest.mark.parametrize(
     ("name", "size", "scheme"),
     [

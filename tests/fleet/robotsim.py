@@ -278,6 +278,14 @@ class Simulated:
         self.outbox.note_commit(self.spool, done, now_ns)
         self.send_frames()
 
+    def say_health(self, check: str, state: str, **fields: Any) -> None:
+        told = {"check": check, "state": state, "unit": "ratio", "critical": True, **fields}
+        now_ns = time.monotonic_ns()
+        made = Record(RecordKind.METRIC, "agentd", "health", Severity.INFO, now_ns, told)
+        done = self.spool.commit([made], Instant(now_ns, time.time_ns()))
+        self.outbox.note_commit(self.spool, done, now_ns)
+        self.send_frames()
+
     def send_frames(self) -> None:
         for message in self.uplink.acks():
             ack = decode_ack(message)
@@ -323,6 +331,8 @@ class Simulated:
         if path == "/v1/rearm":
             self.story.stop, self.story.reason = StopLevel.NONE, StopReason.NONE
             return 200, {"cleared": ["requested"], "remaining": []}
+        if path == "/v1/tasks":
+            return 201, {"task_id": len(self.story.wishes), "skill": body["skill"]}
         return 404, {"title": "not here", "detail": path}
 
 

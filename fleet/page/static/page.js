@@ -32,22 +32,39 @@
     return true;
   });
 
-  const wish = async (path, body, button) => {
+  const send = async (method, address, body, button, done) => {
     button.setAttribute("aria-busy", "true");
     try {
-      const reply = await fetch(`/robots/${robot}/${path}`, {
-        method: "POST",
+      const reply = await fetch(address, {
+        method,
         headers: { "content-type": "application/json", "x-csrf-token": token },
         body: JSON.stringify(body),
       });
-      const answer = await reply.json();
-      say(answer.message || answer.detail || "no answer", reply.ok);
+      const answer = reply.status === 204 ? {} : await reply.json();
+      say(reply.ok && done ? done : answer.message || answer.detail || "no answer", reply.ok);
     } catch {
       say("the fleet cannot be reached", false);
     } finally {
       button.removeAttribute("aria-busy");
     }
   };
+
+  const wish = (path, body, button) => send("POST", `/robots/${robot}/${path}`, body, button);
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target, said = new FormData(form), button = form.querySelector("button");
+    const upkeep = `/api/v1/robots/${robot}/maintenance`;
+    event.preventDefault();
+    if (button.getAttribute("aria-busy")) return;
+    if (form.dataset.deed === "task") {
+      wish("tasks", { skill: said.get("skill"), high_value: said.has("high_value") }, button);
+    } else if (form.dataset.deed === "begin") {
+      const body = { reason: said.get("reason"), hours: Number(said.get("hours")) };
+      send("PUT", upkeep, body, button, "in maintenance");
+    } else {
+      send("DELETE", upkeep, {}, button, "maintenance has ended");
+    }
+  });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");

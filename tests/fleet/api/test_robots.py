@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from conf.schema.alerts import Severity
+from fleet.alerts import ActiveAlert
 from fleet.people.roles import Role
 from fleet.settings import FleetSettings
 from tests.fleet.fleet_of import hear, name_of, tell
@@ -60,15 +62,48 @@ def test_robot_tells_its_newest_and_silence_takes_nothing_but_its_freshness(site
     assert live["live"] == offline["live"]
 
 
+def test_alerts_of_a_robot_in_maintenance_ask_for_nobody_and_are_told_apart(site: Bench) -> None:
+    hot = made_alert(name_of(4))
+    site.watch.attend(lambda: [hot])
+    site.watch.look_at_alerts()
+    with site.logged_in(Role.OPERATOR) as client:
+        assert "motor is hot" in client.get("/fleet").text
+        new = {"reason": "new gripper", "hours": 1}
+        client.request("PUT", f"{ROOT}/robots/{name_of(4)}/maintenance", json=new)
+        site.people.clock.go(0.5)
+        page = client.get("/fleet").text
+        told = client.get(f"{ROOT}/alerts").json()
+        site.people.clock.go(3600)
+        site.watch.look_at_alerts()
+        later = client.get(f"{ROOT}/alerts").json()
+    assert "motor is hot" not in page
+    assert [(one["subject"], one["silenced"]) for one in told["items"]] == [(name_of(4), True)]
+    assert [one["silenced"] for one in later["items"]] == [False]
+
+
+def made_alert(robot_id: str) -> ActiveAlert:
+    return ActiveAlert(
+        key="motor_hot",
+        name="arm.motor_hot",
+        subject=robot_id,
+        site="gdansk",
+        severity=Severity.WARNING,
+        summary="motor is hot",
+        runbook="docs/runbooks/motor_hot.md",
+        since_ns=10**18,
+        value=75.0,
+    )
+
+
 def test_maintenance_is_begun_by_an_operator_kept_and_ended(site: Bench) -> None:
     at = f"{ROOT}/robots/{name_of(4)}"
     with site.logged_in(Role.VIEWER) as viewer:
         assert viewer.request("PUT", f"{at}/maintenance", json={}).status_code == 403
     with site.logged_in(Role.OPERATOR) as client:
-        begun = client.request("PUT", f"{at}/maintenance", json={"reason": "new gripper"})
-        assert begun.json()["who"] == "the-operator"
-        again = client.request("PUT", f"{at}/maintenance", json={"reason": "other"})
-        assert again.json() == begun.json()
+        assert client.request("PUT", f"{at}/maintenance", json={}).status_code == 422
+        new = {"reason": "new gripper", "hours": 2}
+        begun = client.request("PUT", f"{at}/maintenance", json=new).json()
+        assert (begun["who"], begun["until_s"] - begun["since_s"]) == ("the-operator", 7200)
         tell(site.watch, 4, site.people.clock)
         told = client.get(at).json()
         assert told["robot"]["duty"] == "maintenance"
