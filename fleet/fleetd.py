@@ -5,7 +5,9 @@ import asyncio
 import contextlib
 import logging
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -79,10 +81,19 @@ def open_enrolment_port(settings: FleetSettings) -> uvicorn.Server | None:
     return enrolment_server(site, pair, settings.page_host, settings.enrolment_port)
 
 
+def sending_on(settings: FleetSettings) -> list[Coroutine[Any, Any, None]]:
+    """Journeys of tasks, to a tool of other makers, where the profile names one."""
+    if not settings.otlp_url:
+        return []
+    from fleet.traces.otlp import Exporter  # its messages take a while to import
+
+    return [Exporter(settings.otlp_url, open_rows(settings.rows_url)).run()]
+
+
 async def serve(settings: FleetSettings) -> None:
     site, watch, link, alerting = build(settings)
     link.start()
-    watching = asyncio.gather(watch.run(), alerting.run())
+    watching = asyncio.gather(watch.run(), alerting.run(), *sending_on(settings))
     server = uvicorn.Server(
         uvicorn.Config(
             site.app,

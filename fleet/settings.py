@@ -82,7 +82,13 @@ class FleetSettings(Part):
     offline_ms: int
     alerts: Alerts
     targets: Targets = Targets()
+    otlp_url: str = ""  # where journeys of tasks go on to, if anywhere
     robots: tuple[RobotEntry, ...]
+
+    @property
+    def page_url(self) -> str:
+        """Where people find the page; ends with a slash."""
+        return f"{(self.public_url or f'http://{self.page_host}:{self.page_port}').rstrip('/')}/"
 
     @property
     def pki(self) -> Path:

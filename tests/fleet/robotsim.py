@@ -49,6 +49,7 @@ from runtime.telemetry.line import encode_tags
 from runtime.telemetry.live import About, Tasks, Way, live_message
 from runtime.telemetry.outbox import Outbox, OutboxLimits, Sender
 from runtime.telemetry.reading import Readings
+from runtime.telemetry.span import contexts_of
 from runtime.telemetry.spool import Spool
 from runtime.telemetry.spool_file import SpoolLimits
 from runtime.telemetry.stamp import Instant
@@ -292,7 +293,8 @@ class Simulated:
             if self.outbox.note_ack(ack) is not None:
                 self.spool.settle(stored=ack.stored, refused=(), thinned=ack.thinned)
         for frame in self.outbox.next_frames(time.monotonic_ns()):
-            if not self.uplink.send(TopicName.FRAMES, encode_frame(frame)):
+            said = contexts_of(frame.lines)
+            if not self.uplink.send(TopicName.FRAMES, encode_frame(frame), said=said):
                 self.outbox.unsent(frame)
 
     def close(self) -> None:
