@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from image.archives import extract_all
 from image.cache import Cache, sha256_of_file, sha256_of_text
 from image.lockfile import PackageSet
 from image.refusal import refused
@@ -123,7 +124,7 @@ def fetch_source(source: SourceFile, name: str, cache: Cache) -> Path:
 def unpack_source(archive: Path, folder: Path) -> Path:
     """The one folder that a source archive consists of."""
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as source:
-        source.extractall(folder, filter="data")
+        extract_all(source, folder, source)
     return next(folder.iterdir())
 
 

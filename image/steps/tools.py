@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from image.archives import extract_all
 from image.cache import Cache, sha256_of_text
 from image.lockfile import PackageSet
 from image.programs import run
@@ -83,5 +84,5 @@ def _unpack_one(deb: Path, target: Path) -> list[str]:
         )
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         members = [member for member in archive if member.isfile() or not member.isdev()]
-        archive.extractall(target, members, filter="fully_trusted")
+        extract_all(archive, target, members)
     return [member.name.removeprefix("./") for member in members if member.isfile()]
