@@ -100,7 +100,8 @@ def _details(bar: Bar) -> str:
     if step is None:
         return "lost, thinned, or still on its way: other steps name it"
     words = escape(beyond_words(bar.beyond_ns))
-    shown = details(step.attributes)
+    named = step.name  # "attempt 2" has its number in its name
+    shown = details({key: value for key, value in step.attributes.items() if key != named})
     return f"<span>{words}</span> {shown}" if words else shown
 
 

@@ -26,6 +26,7 @@ from runtime.telemetry.live import About, Tasks, Way, live_message
 from runtime.telemetry.metrics import Since, robot_metrics, spool_metric
 from runtime.telemetry.outbox import Outbox, OutboxLimits, Sender
 from runtime.telemetry.reading import Eyes, Readings
+from runtime.telemetry.span import contexts_of
 from runtime.telemetry.spool_file import SpoolError, SpoolLimits
 from runtime.telemetry.updates import read_update
 from runtime.telemetry.uplink import MemoryUplink, MqttUplink, Presence, Uplink, UplinkSettings
@@ -228,7 +229,8 @@ class Telemetry:
             log.warning("%s", error)
             return
         for frame in frames:
-            if not uplink.send(TopicName.FRAMES, encode_frame(frame)):
+            said = contexts_of(frame.lines)
+            if not uplink.send(TopicName.FRAMES, encode_frame(frame), said=said):
                 self.outbox.unsent(frame)
 
     def _report(self, now_ns: int) -> None:

@@ -229,6 +229,22 @@ def test_agent_works_on_the_next_part_that_is_seen(duty_agent, duty_world):
     assert world.goal["phase"] == Phase.IDLE  # nothing left to pick
 
 
+def test_a_task_tells_its_journey_from_the_queue_to_its_result(duty_agent, duty_world):
+    world = duty_world
+    world.parts = [(1, (0.45, -0.2, 0.04))]
+    world.run(duty_agent, 7000)
+    complete(duty_agent, world)
+    told = [fields for fields in world.events("span") if fields["task_id"] == 1.0]
+    stages = ("queue", "select", "pick", "place", "retreat", "verify", "attempt", "task")
+    ended = [fields for fields in told if fields["ended_ago_us"] >= 0]
+    assert [f["step"] for f in ended if f["step"] in stages] == list(stages)
+    assert {fields["parent"] for fields in told} <= {"", *(fields["span"] for fields in told)}
+    assert len({fields["trace"] for fields in told}) == 1
+    assert {f["status"] for f in ended if f["step"] in stages} == {"ok"}
+    names = [name for name in ("perception.looked", "feedback.given") if world.events(name)]
+    assert names == ["perception.looked", "feedback.given"]
+
+
 def test_a_task_that_was_asked_for_comes_before_the_duty(duty_agent, duty_world):
     world = duty_world
     world.run(duty_agent, 7000)
