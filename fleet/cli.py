@@ -11,6 +11,7 @@ import typer
 from conf.load import compose
 from conf.mistake import ConfigError
 from conf.profile import read_profile
+from fleet.alerts.alertmanager import AlertmanagerError
 from fleet.broker import BrokerError
 from fleet.enrolment_cli import app as enrolment_app
 from fleet.events.cli import COMMANDS as EVENT_COMMANDS
@@ -24,12 +25,15 @@ from fleet.prepare import LocalRobot, prepare
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
 from fleet.store.series import StoreUnavailableError
+from fleet.traces.cli import COMMANDS as TRACE_COMMANDS
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(incident_app, name="incident", help="What is wrong, what was done, its end.")
 app.add_typer(enrolment_app, name="enrol", help="Invite a robot, see who asks, approve.")
 app.add_typer(people_app, name="people", help="Accounts, passwords, tokens, and who did what.")
-for _name, _command in {**METRIC_COMMANDS, **EVENT_COMMANDS, "load": load}.items():
+for _name, _command in {
+    **METRIC_COMMANDS, **EVENT_COMMANDS, **TRACE_COMMANDS, "load": load
+}.items():  # fmt: skip
     app.command(_name)(_command)
 REFUSED = 2
 
@@ -55,9 +59,11 @@ def prepare_side(
         config = read_profile(profile) if profile.exists() else compose().config
         local = LocalRobot(data_dir / "pki", run_dir / "agent.sock", run_dir / "faults.sock")
         made = prepare(config, fleet_dir, local)
-    except (ConfigError, BrokerError, InfluxdError, PostgresError, OSError) as error:
+    except (ConfigError, BrokerError, InfluxdError, PostgresError, AlertmanagerError,
+            OSError) as error:  # fmt: skip
         _refuse(error)
     servers = {"influxd": made.influxd, "postgresd": made.postgresd}
+    servers["alertmanager"] = made.alertmanager
     commands = {"broker": made.broker, **servers, "ingestd": made.ingestd}
     _print({**commands, "fleetd": made.fleetd, "page": made.page_url})
 
@@ -96,7 +102,7 @@ def up(fleet_dir: FleetDir = DEFAULT_DIR) -> None:
             print(f"first account: {guest.name}, password {guest.password} (shown this once)")
         print(f"page, signed in: {guest.link(side.made.page_url)}", flush=True)
         side.run(lambda: bool(ended))
-    except (ConfigError, BrokerError, InfluxdError, PostgresError, UpError,
+    except (ConfigError, BrokerError, InfluxdError, PostgresError, AlertmanagerError, UpError,
             StoreUnavailableError, OSError) as error:  # fmt: skip
         _refuse(error)
     finally:

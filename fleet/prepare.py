@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from conf.schema.telemetry import Rows, Store
+from fleet.alerts.alertmanager import command as alertmanager_command
 from fleet.broker import broker_command, write_broker
 from fleet.influxd import ensure_binary, ensure_credentials
 from fleet.pki import Authority, equip_robot
@@ -42,7 +43,8 @@ class Prepared:
     postgresd: list[str] | None
     ingestd: list[str]
     fleetd: list[str]
-    page_url: str
+    page_url: str  # on this machine
+    alertmanager: list[str] | None = None
 
 
 def prepare(config: Config, root: Path, robot: LocalRobot | None) -> Prepared:
@@ -65,6 +67,10 @@ def prepare(config: Config, root: Path, robot: LocalRobot | None) -> Prepared:
     own_rows = settings.postgres is not None and not config.telemetry.postgresql.host
     if own_rows:
         ensure_cluster(cluster_of(root))
+    alertmanager = None
+    if settings.alerts.notify.alertmanager:
+        folder = root / "alertmanager"
+        alertmanager = alertmanager_command(settings.alerts.notify, folder, settings.page_url)
     write_settings(settings)
     return Prepared(
         settings=settings,
@@ -74,6 +80,7 @@ def prepare(config: Config, root: Path, robot: LocalRobot | None) -> Prepared:
         ingestd=_module("fleet.ingestd", root),
         fleetd=_module("fleet.fleetd", root),
         page_url=f"http://{settings.page_host}:{settings.page_port}/",
+        alertmanager=alertmanager,
     )
 
 
@@ -92,8 +99,10 @@ def make_settings(config: Config, root: Path, robot: LocalRobot | None) -> Fleet
         ),
         postgres=_postgres(config, root),
         keep=telemetry.keep,
+        otlp_url=telemetry.traces.otlp_url,
         page_host=LOOPBACK,
         page_port=telemetry.page.port,
+        public_url=telemetry.page.public_url,
         enrolment_port=telemetry.page.enrolment_port,
         stale_ms=telemetry.page.stale_ms,
         offline_ms=telemetry.page.offline_ms,

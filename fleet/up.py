@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.load import compose
+from fleet.alerts.alertmanager import program
 from fleet.broker import free_port
 from fleet.clock import SystemClock
 from fleet.influxd import find_binary
@@ -20,7 +21,7 @@ from fleet.prepare import Prepared, prepare
 from fleet.store.rows import open_rows
 from fleet.store.series import StoreUnavailableError
 
-BROKER_PORT, PAGE_PORT, ENROLMENT_PORT = 8883, 8080, 8443
+BROKER_PORT, PAGE_PORT, ENROLMENT_PORT, ALERTMANAGER_PORT = 8883, 8080, 8443, 9093
 START_S = 60.0
 END_S = 20.0
 LOOK_S = 0.2
@@ -46,6 +47,8 @@ def choose() -> list[str]:
         f"telemetry.broker.port={free_port(BROKER_PORT)}",
         f"telemetry.page.port={free_port(PAGE_PORT)}",
         f"telemetry.page.enrolment_port={free_port(ENROLMENT_PORT)}",
+        f"alerts.notify.alertmanager={str(program() is not None).lower()}",
+        f"alerts.notify.alertmanager_port={free_port(ALERTMANAGER_PORT)}",
     ]
 
 
@@ -55,6 +58,7 @@ def commands(made: Prepared) -> list[tuple[str, list[str]]]:
         ("postgresql", made.postgresd),
         ("influxd", made.influxd),
         ("mosquitto", made.broker),
+        ("alertmanager", made.alertmanager),
         ("ingestd", made.ingestd),
         ("fleetd", made.fleetd),
     )

@@ -45,7 +45,7 @@ class Receiver(Model):
 
     kind: ReceiverKind = setting("webhook, email, chat (Slack's webhook), pager (PagerDuty)")
     url: str = setting(
-        "webhook: where to; it must hold no secret",
+        "webhook: where to; pager: where to, if not to PagerDuty itself; it must hold no secret",
         default="",
         pattern=r"^$|^https?://[^\s@]+$",
         because="this file is in version control, and so would be the secret",
@@ -54,6 +54,14 @@ class Receiver(Model):
     sender: str = setting("email: from whom", default="", max_length=320)
     smarthost: str = setting("email: mail server, host:port", default="", pattern=r"^$|^\S+:\d+$")
     user: str = setting("email: name at that server", default="", max_length=320)
+    tls: bool = setting(
+        "email: a server that does not offer TLS is refused",
+        default=True,
+        because="what is wrong with whose robots is nobody's business on the way",
+    )
+    ca_file: SecretFile | None = setting(
+        "email: certificates that the server is judged by, if not those of the system", default=None
+    )
     secret_file: SecretFile | None = setting(
         "file with the mail password, the chat's webhook address, or the pager's routing key",
         default=None,
@@ -160,9 +168,6 @@ class Notify(Model):
         "Alertmanager keeps what it has not heard of for this long",
         default=900.0,
         because="an alert that expires while the fleet side restarts looks like an end",
-    )
-    page_url: str = setting(
-        "address of the page for people, put into messages", default="", pattern=r"^$|^https?://"
     )
     default_receiver: Key = setting("who is told when no route matches", default="nobody")
     receivers: Table[Key, Receiver] = setting("who can be told", default={})

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from fleet.alerts.facts import gather, presence_of
+from fleet.alerts.recall import SIGNALS as RECALLED
+from fleet.alerts.recall import Recall
 from fleet.alerts.service import Alerts
 from fleet.alerts.sources import Heard, RobotSource, fleet_samples
 from fleet.alerts.tell import open_teller
@@ -80,7 +82,9 @@ class AlertWatch:
     ) -> None:
         rules = settings.alerts
         self.incidents = Incidents(rules, rows, series, self._stop_robot)
-        self.alerts = Alerts.open(rules, rows, open_teller(rules, rows), self.incidents)
+        teller = open_teller(rules, rows, settings.page_url)
+        self.alerts = Alerts.open(rules, rows, teller, self.incidents)
+        self._recall = Recall(series, self.alerts)
         self._settings = settings
         self._rows = rows
         self._books = Books(rows)
@@ -101,12 +105,17 @@ class AlertWatch:
             if source is None:
                 source = RobotSource(robot.robot_id, self._settings.alerts)
                 self._sources[robot.robot_id] = source
+                self.alerts.begin(robot.robot_id, RECALLED)
                 self.alerts.note_site(robot.robot_id, robot.site)
             source.maintenance = robot.in_maintenance
             source.note_presence(robot.presence, now_ns)
             self.alerts.observe(source.samples(robot.heard, now_ns))
+            if source.heard_ns is not None:
+                self.alerts.note_heard(robot.robot_id, source.heard_ns)
         if number % FACTS_EVERY == 0:
             self._look_at_books(robots, now_ns)
+        live = [(one.robot_id, one.heard.live) for one in robots]
+        self._recall.look([(robot_id, said) for robot_id, said in live if said is not None])
         self.alerts.tick(now_ns)
         if number % RECONCILE_EVERY == 0:
             self.incidents.reconcile(self.alerts.active(), now_ns)

@@ -15,6 +15,7 @@ import yaml
 
 from conf.schema.notify import Inhibition, Match, Notify, Receiver, ReceiverKind, Route, Window
 from fleet.alerts.alert import ActiveAlert
+from fleet.alerts.sample import FLEET
 
 PROGRAMS: Final = ("prometheus-alertmanager", "alertmanager")
 PATH: Final = "/usr/bin:/usr/local/bin"
@@ -64,8 +65,11 @@ def write_configuration(notify: Notify, folder: Path) -> Path:
     return path
 
 
-def command(notify: Notify, folder: Path) -> list[str]:
-    """What to start; it listens on loopback alone, and has no peers. AlertmanagerError."""
+def command(notify: Notify, folder: Path, page_url: str) -> list[str]:
+    """What to start; it listens on loopback alone, and has no peers. AlertmanagerError.
+
+    Links in its messages lead to our page: nobody reaches its own from elsewhere.
+    """
     found = program()
     if found is None:
         raise AlertmanagerError(
@@ -79,6 +83,8 @@ def command(notify: Notify, folder: Path) -> list[str]:
         f"--config.file={path}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address={LOOPBACK}:{notify.alertmanager_port}",
+        f"--web.external-url={page_url}",
+        "--web.route-prefix=/",
         "--cluster.listen-address=",
         "--log.level=warn",
     ]
@@ -96,10 +102,11 @@ class Silence:
 class Alertmanager:
     """Its API, version 2."""
 
-    def __init__(self, notify: Notify, client: httpx.Client | None = None) -> None:
+    def __init__(self, notify: Notify, page_url: str) -> None:
         self._notify = notify
+        self._page_url = page_url
         base_url = f"http://{LOOPBACK}:{notify.alertmanager_port}/api/v2"
-        self._client = client or httpx.Client(base_url=base_url, timeout=TIMEOUT_S, trust_env=False)
+        self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT_S, trust_env=False)
 
     def send(
         self, active: Sequence[ActiveAlert], ended: Sequence[tuple[ActiveAlert, int]], now_ns: int
@@ -170,13 +177,13 @@ class Alertmanager:
             notes["value"] = f"{alert.value:g}"
         if alert.flapping:
             notes["flapping"] = "it comes and goes, and is held as one alert until it is calm"
-        page = self._notify.page_url
+        where = "fleet" if alert.subject == FLEET else f"robots/{alert.subject}"
         return {
             "labels": {name: value for name, value in labels.items() if value},
             "annotations": notes,
             "startsAt": _time(alert.since_ns),
             "endsAt": _time(max(ends_ns, alert.since_ns + 1)),
-            **({"generatorURL": page} if page else {}),
+            "generatorURL": f"{self._page_url}{where}",
         }
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -240,6 +247,9 @@ def _receiver(name: str, row: Receiver) -> dict[str, Any]:
             return {"name": name, "webhook_configs": [{"url": row.url, **ours}]}
         case ReceiverKind.EMAIL:
             mail = {"to": row.to, "from": row.sender, "smarthost": row.smarthost, **ours}
+            mail["require_tls"] = row.tls
+            if row.ca_file is not None:
+                mail["tls_config"] = {"ca_file": str(row.ca_file)}
             if row.user:
                 mail |= {"auth_username": row.user, "auth_password_file": secret}
             return {"name": name, "email_configs": [mail]}
@@ -247,7 +257,8 @@ def _receiver(name: str, row: Receiver) -> dict[str, Any]:
             chat = {"api_url_file": secret, "channel": row.channel, **ours}
             return {"name": name, "slack_configs": [chat]}
         case ReceiverKind.PAGER:
-            return {"name": name, "pagerduty_configs": [{"routing_key_file": secret, **ours}]}
+            pager = {"routing_key_file": secret, **({"url": row.url} if row.url else {}), **ours}
+            return {"name": name, "pagerduty_configs": [pager]}
 
 
 def _duration(seconds: float) -> str:

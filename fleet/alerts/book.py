@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine
 
@@ -12,7 +13,7 @@ from fleet.alerts.alert import ActiveAlert, summary_of
 from fleet.alerts.engine import Place
 from fleet.alerts.lane import Change, Lane, Turn
 from fleet.alerts.state import StateError, read_lane, write_lane
-from fleet.alerts.tables import EPISODE, LANE, NOTICE
+from fleet.alerts.tables import EPISODE, HEARD, LANE, NOTICE
 from fleet.store.rows import Transaction, hold, read
 
 NS_PER_DAY = 86_400_000_000_000
@@ -28,10 +29,11 @@ class Entry:
     told: list[ActiveAlert] = field(default_factory=list[ActiveAlert])
     ended: list[tuple[ActiveAlert, int]] = field(default_factory=list[tuple[ActiveAlert, int]])
     notices: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    heard: dict[str, int] | None = None  # by subject, the event time of its newest word
 
     @property
     def is_empty(self) -> bool:
-        parts = (self.lanes, self.changes, self.told, self.ended, self.notices)
+        parts = (self.lanes, self.changes, self.told, self.ended, self.notices, self.heard)
         return not any(parts)
 
 
@@ -55,6 +57,9 @@ class AlertRows:
                 _put_episode(connection, row, {"told_ns": now_ns, "summary": alert.summary})
             for alert, ended_ns in entry.ended:
                 _end_episode(connection, alert.subject, alert.key, ended_ns)
+            if entry.heard is not None:
+                connection.execute(sql.delete(HEARD))
+                connection.execute(sql.insert(HEARD).values(id=1, body=orjson.dumps(entry.heard)))
             for at_ns, body in entry.notices:
                 connection.execute(sql.insert(NOTICE).values(at_ns=at_ns, body=body))
 
@@ -72,6 +77,12 @@ class AlertRows:
             except StateError:
                 continue
         return found
+
+    def heard(self) -> dict[str, int]:
+        """Until when each subject was heard by the processes before this one."""
+        for row in read(self._rows, sql.select(HEARD)):
+            return {str(k): int(v) for k, v in orjson.loads(row.body).items()}
+        return {}
 
     def open_episodes(self) -> list[ActiveAlert]:
         """What was told and has not ended, of rules that there are."""

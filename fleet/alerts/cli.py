@@ -20,6 +20,8 @@ from fleet.alerts.book import AlertRows
 from fleet.alerts.exam import run_tests
 from fleet.alerts.inspect import inspect, mistake_of
 from fleet.clock import SystemClock
+from fleet.durations import DurationError, parse_duration
+from fleet.incidents.export import time_of
 from fleet.incidents.runbook import RunbookError, read_runbook
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.rows import open_rows
@@ -137,6 +139,31 @@ def active(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
 
 
 @app.command()
+def history(
+    since: Annotated[str, typer.Option(help="How far back, as 24h or 7d.")] = "24h",
+    subject: Annotated[str | None, typer.Option(help="A robot, or fleet.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 200,
+    fleet_dir: FleetDir = DEFAULT_DIR,
+    json: AsJson = False,
+) -> None:
+    """What has fired, newest first; also what was found in records that came afterwards."""
+    settings = _settings(fleet_dir)
+    try:
+        since_ns = SystemClock().wall_ns() - round(parse_duration(since) * 1e9)
+        book = AlertRows(open_rows(settings.rows_url), settings.alerts)
+        found = book.history(subject, since_ns, limit)
+    except (StoreUnavailableError, DurationError) as error:
+        _refuse(str(error))
+    if json:
+        _print(found)
+        return
+    for row in found:
+        times = f"{time_of(row['began_ns'])} – {time_of(row['ended_ns'])}"
+        late = "  (found afterwards)" if row["past"] else ""
+        print(f"{times}  {row['severity']:<9} {row['subject']:<16} {row['summary']}{late}")
+
+
+@app.command()
 def silence(
     match: Annotated[
         list[str], typer.Argument(help="label=value: subject, rule, alertname, site, severity.")
@@ -179,13 +206,14 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _asked(fleet_dir: Path, act: Callable[[Alertmanager], Any]) -> Any:
-    notify = _settings(fleet_dir).alerts.notify
+    settings = _settings(fleet_dir)
+    notify = settings.alerts.notify
     if not notify.alertmanager:
         _refuse(
             "this fleet has no Alertmanager, which keeps the silences;"
             " set alerts.notify.alertmanager: true"
         )
-    client = Alertmanager(notify)
+    client = Alertmanager(notify, settings.page_url)
     try:
         return act(client)
     except AlertmanagerError as error:

@@ -82,6 +82,26 @@ class Engine:
         self.lanes.update(lanes)
         self._dirty |= set(lanes)
 
+    def begin(self, subject: str, signals: Iterable[Signal], at_ns: int) -> None:
+        """It was heard until then: what is not known of the time since is a gap to be filled."""
+        for signal in signals:
+            if signal in self._by_signal:
+                self.lanes.setdefault((subject, signal), Lane(at_ns, at_ns, at_ns))
+
+    def gap(self, subject: str, signals: Iterable[Signal]) -> tuple[int, int] | None:
+        """From when until when something is missing that would be of use yet."""
+        holes = [
+            lane.past
+            for signal in signals
+            if (lane := self.lanes.get((subject, signal))) is not None
+            and lane.gap is None
+            and lane.past is not None
+            and lane.past.until_ns - lane.past.newest_ns > self._bounds.gap_ns
+        ]
+        if not holes:
+            return None
+        return min(one.from_ns for one in holes), max(one.until_ns for one in holes)
+
     def forget(self, subject: str) -> None:
         """A robot that is no longer one of the fleet."""
         for place in [place for place in self.lanes if place[0] == subject]:

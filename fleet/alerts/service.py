@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy.engine import Engine as Rows
 
 from conf.schema.alerts import Alerts as AlertRules
+from conf.schema.alerts import Signal
 from fleet.alerts.alert import ActiveAlert, summary_of, worst_first
 from fleet.alerts.book import AlertRows, Entry
 from fleet.alerts.engine import Engine, Place
@@ -65,6 +66,7 @@ class Alerts:
         self._waiting: list[Sample] = []
         self._told: dict[Key, ActiveAlert] = {}
         self._sites: dict[str, str] = {}
+        self._heard: dict[str, int] = {}
         self._gists: dict[Place, tuple[object, ...]] = {}
         self._saved_ns = self._expired_ns = 0
         self._unsaid: list[tuple[ActiveAlert, int]] = []
@@ -83,6 +85,7 @@ class Alerts:
         book = AlertRows(rows, rules)
         made = cls(rules, book, teller, listener)
         made.engine.restore(book.lanes())
+        made._heard = book.heard()
         for alert in book.open_episodes():
             if alert.key in rules.rules:
                 made._told[alert.subject, alert.key] = alert
@@ -96,6 +99,20 @@ class Alerts:
         with self._lock:
             self._waiting.extend(samples)
             del self._waiting[:-WAITING_MAX]
+
+    def begin(self, subject: str, signals: Iterable[Signal]) -> None:
+        """This process hears of it for the first time; others may have before."""
+        heard_ns = self._heard.get(subject)
+        if heard_ns is not None:
+            with self._lock:
+                self.engine.begin(subject, signals, heard_ns)
+
+    def note_heard(self, subject: str, at_ns: int) -> None:
+        self._heard[subject] = at_ns
+
+    def gap_of(self, subject: str, signals: Iterable[Signal]) -> tuple[int, int] | None:
+        with self._lock:
+            return self.engine.gap(subject, signals)
 
     def note_site(self, subject: str, site: str) -> None:
         """What an alert is grouped by, beside its name."""
@@ -115,6 +132,7 @@ class Alerts:
         """A robot that is no longer one of the fleet: what fires of it ends."""
         with self._lock:
             self.engine.forget(subject)
+            self._heard.pop(subject, None)
             for place in [place for place in self._gists if place[0] == subject]:
                 self._entry.lanes[place] = None
                 del self._gists[place]
@@ -198,6 +216,7 @@ class Alerts:
         refresh = now_ns - self._saved_ns >= SAVE_EVERY_NS
         if refresh:
             self._saved_ns = now_ns
+            self._entry.heard = dict(self._heard)
             places = places | set(self._gists)
         told = self._told_at()
         for place in places:
@@ -254,4 +273,5 @@ def _joined(first: Entry, second: Entry) -> Entry:
         told=[*first.told, *second.told],
         ended=[*first.ended, *second.ended],
         notices=[*first.notices, *second.notices],
+        heard=second.heard or first.heard,
     )

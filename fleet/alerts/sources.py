@@ -43,20 +43,53 @@ class Heard:
 
 
 @dataclass
+class News:
+    """Lets through what may change how a rule stands, and the rest only now and then."""
+
+    rules: Alerts
+    _passed: dict[Signal, tuple[float | None, int, frozenset[RobotMode]]] = field(
+        default_factory=dict[Signal, tuple[float | None, int, frozenset[RobotMode]]]
+    )
+
+    def is_new(self, sample: Sample) -> bool:
+        signal, value, at_ns = sample.signal, sample.value, sample.at_ns
+        quantum = QUANTA.get(signal)
+        shown = value if value is None or quantum is None else value // quantum
+        before = self._passed.get(signal)
+        if before is not None and before[0] == shown and before[2] == sample.modes:
+            if at_ns == before[1]:
+                return False
+            if 0 <= at_ns - before[1] < REPEAT_NS and self.is_calm(signal, value):
+                return False
+        self._passed[signal] = (shown, at_ns, sample.modes)
+        return True
+
+    def is_calm(self, signal: Signal, value: float | None) -> bool:
+        """No rule holds by it, nor would go on holding."""
+        sample = Sample("", signal, 0, value)
+        return value is not None and all(
+            judge(rule, sample, firing=True) is Condition.CLEAR
+            for rule in self.rules.rules.values()
+            if rule.signal is signal
+        )
+
+
+@dataclass
 class RobotSource:
     """What must be remembered of one robot to make its samples."""
 
     robot_id: str
     rules: Alerts
     maintenance: bool = False
+    heard_ns: int | None = None  # the event time of what was heard last
     _drops: deque[int] = field(default_factory=lambda: deque(maxlen=DROPS_KEPT))
     _online: bool = False
     _progress: tuple[object, ...] = ()
     _progress_ns: int | None = None
     _modes: frozenset[RobotMode] = frozenset()
-    _passed: dict[Signal, tuple[float | None, int, frozenset[RobotMode]]] = field(
-        default_factory=dict[Signal, tuple[float | None, int, frozenset[RobotMode]]]
-    )
+
+    def __post_init__(self) -> None:
+        self._news = News(self.rules)
 
     def note_presence(self, presence: str, now_ns: int) -> None:
         """A connection that was lost, not one that was closed in order."""
@@ -72,41 +105,22 @@ class RobotSource:
             made[Signal.STUCK_S] = self._stuck_s(heard.live, now_ns)
             made[Signal.GRIPPER_PRESSURE_RATIO] = self._pressure(heard.live)
             made[Signal.SILENT_S] = 0.0
-        elif not heard.was_heard and self._is_calm(Signal.SILENT_S, heard.silent_s):
+        elif not heard.was_heard and self._news.is_calm(Signal.SILENT_S, heard.silent_s):
             made[Signal.SILENT_S] = None  # a silence that began earlier is not over for that
         made[Signal.NETWORK_DROPS_PER_HOUR] = float(self._drops_within(now_ns))
         at_ns = self._event_ns(heard, now_ns)
+        if heard.live is not None:
+            self.heard_ns = at_ns
         found: list[Sample] = []
         for signal, value in made.items():
             by_server = signal in (Signal.SILENT_S, Signal.NETWORK_DROPS_PER_HOUR)
             if signal in _OF_ROWS or (heard.live is None and not by_server):
                 continue  # of a silent robot nothing is known but its silence
             when_ns = now_ns if by_server else at_ns
-            if self._is_new(signal, value, when_ns):
-                found.append(Sample(self.robot_id, signal, when_ns, value, self._now_in()))
+            sample = Sample(self.robot_id, signal, when_ns, value, self._now_in())
+            if self._news.is_new(sample):
+                found.append(sample)
         return found
-
-    def _is_new(self, signal: Signal, value: float | None, at_ns: int) -> bool:
-        quantum = QUANTA.get(signal)
-        shown = value if value is None or quantum is None else value // quantum
-        before = self._passed.get(signal)
-        modes = self._now_in()
-        if before is not None and before[0] == shown and before[2] == modes:
-            if at_ns == before[1]:
-                return False
-            if 0 <= at_ns - before[1] < REPEAT_NS and self._is_calm(signal, value):
-                return False
-        self._passed[signal] = (shown, at_ns, modes)
-        return True
-
-    def _is_calm(self, signal: Signal, value: float | None) -> bool:
-        """No rule holds by it, nor would go on holding."""
-        sample = Sample(self.robot_id, signal, 0, value)
-        return value is not None and all(
-            judge(rule, sample, firing=True) is Condition.CLEAR
-            for rule in self.rules.rules.values()
-            if rule.signal is signal
-        )
 
     def _event_ns(self, heard: Heard, now_ns: int) -> int:
         wall_ns = None if heard.live is None else heard.live.get("wall_ns")
@@ -128,6 +142,8 @@ class RobotSource:
             found.add(RobotMode.STOPPED)
         if control is not None:
             found.add(RobotMode.BUSY if _has_task(live) else RobotMode.IDLE)
+        if (live.get("host") or {}).get("charging") is True and not _is_at_it(live):
+            found.add(RobotMode.CHARGING)  # in the middle of a task a charger excuses nothing
         return frozenset(found)
 
     def _stuck_s(self, live: Mapping[str, Any], now_ns: int) -> float | None:
@@ -258,5 +274,8 @@ def _version_drift(running: Running, usual: Mapping[str, tuple[str, str]]) -> fl
 
 
 def _has_task(live: Mapping[str, Any]) -> bool:
-    goal, tasks = live.get("goal") or {}, live.get("tasks") or {}
-    return goal.get("phase", "idle") != "idle" or bool(tasks.get("waiting"))
+    return _is_at_it(live) or bool((live.get("tasks") or {}).get("waiting"))
+
+
+def _is_at_it(live: Mapping[str, Any]) -> bool:
+    return (live.get("goal") or {}).get("phase", "idle") != "idle"

@@ -27,6 +27,12 @@ EPISODE = sql.Table(
     sql.Column("told_ns", sql.BigInteger),
     sql.UniqueConstraint("subject", "rule", "began_ns"),
 )
+HEARD = sql.Table(
+    "alert_heard",
+    METADATA,
+    sql.Column("id", sql.Integer, primary_key=True, autoincrement=False),
+    sql.Column("body", sql.LargeBinary, nullable=False),
+)
 NOTICE = sql.Table(
     "alert_notice",
     METADATA,

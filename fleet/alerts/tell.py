@@ -87,11 +87,13 @@ def notice(state: str, alert: ActiveAlert, ended_ns: int | None) -> bytes:
     return orjson.dumps({"v": 1, "state": state, **row, "ended_ns": ended_ns})
 
 
-def open_teller(rules: AlertRules, rows: Rows) -> AlertmanagerTeller | WebhookTeller | None:
+def open_teller(
+    rules: AlertRules, rows: Rows, page_url: str
+) -> AlertmanagerTeller | WebhookTeller | None:
     """As the configuration has it; None: the page alone."""
     notify = rules.notify
     if notify.alertmanager:
-        return AlertmanagerTeller(Alertmanager(notify), round(notify.resend_s * 1e9))
+        return AlertmanagerTeller(Alertmanager(notify, page_url), round(notify.resend_s * 1e9))
     if notify.webhook_url:
         return WebhookTeller(notify.webhook_url, AlertRows(rows, rules))
     return None

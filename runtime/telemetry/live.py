@@ -81,6 +81,7 @@ def live_message(
     way: Way,
     wall_ns: int,
     update: Mapping[str, Any] | None = None,
+    host: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "v": 1,
@@ -98,6 +99,7 @@ def live_message(
         "spool": _spool(depth),
         "uplink": way.__dict__,
         "update": update,
+        "host": host,
     }
 
 

@@ -130,7 +130,7 @@ def _tier2(readings: Readings) -> list[Metric]:
     return made
 
 
-def spool_metric(depth: Depth, own: Mapping[str, int]) -> Metric:
+def spool_metric(depth: Depth, own: Mapping[str, Value]) -> Metric:
     """The books of this robot's own telemetry."""
     fields: dict[str, Value] = {f"held_{p.value}": n for p, n in depth.records.items()}
     fields |= {

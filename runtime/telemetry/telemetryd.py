@@ -19,6 +19,7 @@ from runtime.processes import slow_motion_of
 from runtime.shm import ImageReader
 from runtime.telemetry.client import MemorySink, Record, RecordKind
 from runtime.telemetry.frame import FrameError, decode_ack, encode_frame
+from runtime.telemetry.host import HostWatch
 from runtime.telemetry.intake import Committer, MemoryIntake, SocketIntake
 from runtime.telemetry.journal import Journal
 from runtime.telemetry.line import encode_tags
@@ -152,6 +153,7 @@ class Telemetry:
         self._snapshot_due = Every(_period_ns(rate["snapshot"].rate_hz))
         self._status_due = Every(STATUS_EVERY_NS)
         self._update = read_update(context.paths)
+        self._host = HostWatch(context)
         self._books_due = Every(BOOKS_EVERY_NS)
 
     def step(self, now_ns: int) -> None:
@@ -252,7 +254,7 @@ class Telemetry:
             status = UplinkStatus(connected, self._heard_ns, now_ns)
             self._write_status(status)
         if self._books_due.is_due(now_ns):
-            self._keep_books()
+            self._keep_books(now_ns)
 
     def _send_live(self, readings: Readings) -> None:
         assert self.uplink is not None
@@ -270,10 +272,11 @@ class Telemetry:
             way,
             self._clock.wall_ns(),
             self._update,
+            self._host.live(readings),
         )
         self._send(TopicName.LIVE, orjson.dumps(message))
 
-    def _keep_books(self) -> None:
+    def _keep_books(self, now_ns: int) -> None:
         """What was given numbers and is still held: with the store's books, this finds losses."""
         spool, tally = self.journal.active, self.outbox.tally
         depth = spool.depth()
@@ -282,6 +285,7 @@ class Telemetry:
             "frames_resent": tally.frames_resent,
             "acks_odd": tally.acks_odd,
             "acks_refused": self._acks_refused,
+            **self._host.fields(now_ns),
         }
         self._context.telemetry.metric(*spool_metric(depth, own))
         account = {

@@ -25,6 +25,7 @@ from tests.fleet.alerts.test_service import Hook
 from tests.fleet.conftest import wait_for
 from tests.fleet.ports import own_port
 
+PAGE = "http://127.0.0.1:8080/"
 ROUTES = {
     "all": {
         "receiver": "desk",
@@ -75,9 +76,9 @@ class Site:
             "inhibitions": {"silent": SILENT_EXPLAINS},
         }
         self.notify = parsed(raw)
-        self.client = Alertmanager(self.notify)
+        self.client = Alertmanager(self.notify, PAGE)
         with (folder / "alertmanager.log").open("ab") as log:
-            self.process = subprocess.Popen(command(self.notify, folder), stderr=log)
+            self.process = subprocess.Popen(command(self.notify, folder, PAGE), stderr=log)
         wait_for(self.client.is_ready, 60)
 
     def close(self) -> None:
@@ -179,7 +180,7 @@ def test_alertmanager_listens_on_loopback_alone(site: Site) -> None:
 
 def test_what_is_refused_is_said_and_told_again(has_alertmanager: None) -> None:
     notify = parsed({"alertmanager": True, "alertmanager_port": own_port(39_193)})
-    client = Alertmanager(notify)
+    client = Alertmanager(notify, PAGE)
     with pytest.raises(AlertmanagerError, match="does not answer"):
         client.send([alert("osaka-01")], [], time.time_ns())
     teller = AlertmanagerTeller(client, 10**9)

@@ -1,5 +1,6 @@
 """`bedplate alerts`: a mistake is shown with its place, and a shipped set has none."""
 
+import time
 from dataclasses import replace
 
 import orjson
@@ -16,6 +17,7 @@ from fleet.store.rows import open_rows
 from tests.fleet.alerts.made import at, rule, rules, sample
 
 run = CliRunner()
+HOUR = 3600
 
 
 @pytest.fixture
@@ -122,6 +124,26 @@ def test_what_fires_is_listed_from_the_rows(settings: FleetSettings) -> None:
     assert "osaka-01 has 80, above 70." in done.stdout
     (row,) = orjson.loads(run.invoke(cli.app, ["active", "--json", *where]).stdout)
     assert (row["key"], row["since_ns"]) == ("rule_0", at(0))
+
+
+def test_history_tells_what_was_found_afterwards(settings: FleetSettings) -> None:
+    made = rules(rule())
+    write_settings(settings.model_copy(update={"alerts": made}))
+    where = ["--fleet-dir", str(settings.root), "--since", "1d"]
+    rows, start_s = open_rows(settings.rows_url), (time.time_ns() - at(0)) / 1e9 - HOUR
+    alerts = Alerts.open(made, rows)
+    seconds = [*range(10), *range(HOUR - 10, HOUR), *range(10, HOUR - 10, 10)]
+    for second in seconds:
+        alerts.observe([sample(start_s + second, 80 if 600 < second < 1200 else 40)])
+    alerts.tick(at(start_s + HOUR))
+    rows.dispose()
+    told = run.invoke(cli.app, ["history", *where]).stdout
+    assert told.count("(found afterwards)") == 1
+    assert "osaka-01 has 80, above 70." in told
+    assert orjson.loads(run.invoke(cli.app, ["history", "--json", *where]).stdout)[0]["past"]
+    nobody = run.invoke(cli.app, ["history", "--subject", "nobody", *where])
+    assert (nobody.exit_code, nobody.stdout) == (0, "")
+    assert run.invoke(cli.app, ["history", *where[:2], "--since", "x"]).exit_code == cli.REFUSED
 
 
 def test_silence_without_alertmanager_or_with_a_wrong_label_is_refused(

@@ -1,5 +1,7 @@
 """The tests that stand beside the rules: they pass, and they can fail."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from conf.schema.alerts import SIGNALS, Alerts, RobotMode, RuleTest, Signal
 from conf.series import PHASES, SeriesError, Step, parse_phases, parse_series
 from fleet.alerts.exam import run_test, run_tests, shorten
+from fleet.incidents.runbook import ROOT, read_runbook
 from tests.fleet.alerts.made import rule, rules
 
 
@@ -24,20 +27,43 @@ def test_threshold_that_is_turned_off_fails_its_test(shipped: Alerts, key: str) 
     assert found[0].got != found[0].expected
 
 
-def test_every_row_of_the_operators_table_has_its_rule(shipped: Alerts) -> None:
-    rows = {
-        Signal.FLEET_SUCCESS_RATIO: ("below", 0.88),
-        Signal.SUCCESS_RATIO: ("below", 0.80),
-        Signal.FLEET_LATENCY_P95_MS: ("above", 300),
-        Signal.FLEET_ERROR_RATIO: ("above", 0.05),
-        Signal.MOTOR_TEMP_C: ("above", 70),
-        Signal.GRIPPER_PRESSURE_RATIO: ("above", 0.8),
-        Signal.DISK_FREE_RATIO: ("below", 0.10),
-        Signal.NETWORK_DROPS_PER_HOUR: ("above", 10),
+ROW = re.compile(r"\| ([^|]+) \| ([<>]) ([\d.]+)( %)?[^|]*\| `(\w+)` \| (\w+) \|")
+OPERATORS = [
+    "fleet success",
+    "robot success",
+    "latency p95",
+    "error rate",
+    "robot temperature",
+    "gripper pressure",
+    "disk space of a robot",
+    "network drops",
+    "real-time misses",
+    "records lost",
+    "spool depth",
+    "a stale robot",
+    "slot drift",
+    "version drift",
+]
+"""What an operator must be told of, whatever else is watched."""
+
+
+def table_of_the_page() -> dict[str, tuple[str, str, float, str]]:
+    """What is watched → rule, side, threshold, severity, as docs/alerts.md has it."""
+    page = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
+    return {
+        name: (rule, side, float(limit) / (100 if percent else 1), severity)
+        for name, side, limit, percent, rule, severity in ROW.findall(page)
     }
-    for signal, (side, threshold) in rows.items():
-        found = [one for one in shipped.rules.values() if one.signal is signal]
-        assert [getattr(one, side) for one in found] == [threshold], signal
+
+
+def test_every_row_of_the_operators_table_has_its_rule_and_its_runbook(shipped: Alerts) -> None:
+    table = table_of_the_page()
+    assert set(OPERATORS) <= set(table)
+    for name, (key, side, limit, severity) in table.items():
+        found = shipped.rules[key]
+        assert (found.above if side == ">" else found.below) == pytest.approx(limit), name
+        assert found.severity.value == severity, name
+        assert read_runbook(found.runbook).steps, name
 
 
 def test_every_signal_is_explained_and_looked_at(shipped: Alerts) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -25,8 +24,8 @@ RULES = rules(
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Iterator[Rows]:
-    engine = open_rows(f"sqlite:///{tmp_path / 'books.sqlite'}")
+def rows(rows_url: str) -> Iterator[Rows]:
+    engine = open_rows(rows_url)
     yield engine
     engine.dispose()
 
@@ -201,14 +200,14 @@ def test_webhook_is_posted_each_beginning_and_each_end_until_it_takes_them(
     rows: Rows, hook: Hook
 ) -> None:
     made = hooked(hook.url)
-    alerts = Alerts.open(made, rows, open_teller(made, rows))
+    alerts = Alerts.open(made, rows, open_teller(made, rows, "http://127.0.0.1:8080/"))
     hook.status = 503
     feed(alerts, {0: 80})
     assert alerts.deliver(at(0))  # it is on disk, and not lost
     assert hook.taken == []
     feed(alerts, {1: 40})
     alerts.deliver(at(1))
-    again = Alerts.open(made, rows, open_teller(made, rows))
+    again = Alerts.open(made, rows, open_teller(made, rows, "http://127.0.0.1:8080/"))
     hook.status = 200
     again.deliver(at(2))
     assert [(row["state"], row["key"]) for row in hook.taken] == [
@@ -222,7 +221,7 @@ def test_webhook_is_posted_each_beginning_and_each_end_until_it_takes_them(
 
 def test_webhook_that_is_away_does_not_hold_up_the_watch(rows: Rows) -> None:
     made = hooked("http://127.0.0.1:9/alerts")
-    teller = open_teller(made, rows)
+    teller = open_teller(made, rows, "http://127.0.0.1:8080/")
     assert isinstance(teller, WebhookTeller)
     alerts = Alerts.open(made, rows, teller)
     feed(alerts, {0: 80})

@@ -139,6 +139,26 @@ def test_modes_of_a_robot_are_those_it_says_and_those_the_fleet_gives_it(
     }
 
 
+@pytest.mark.parametrize(
+    ("charging", "goal", "is_excused"),
+    [
+        (True, {"phase": "idle"}, True),
+        (True, None, True),
+        (True, {"phase": "pick"}, False),
+        (False, {"phase": "idle"}, False),
+        (None, {"phase": "idle"}, False),
+    ],
+)
+def test_robot_that_charges_between_tasks_is_not_stuck_and_one_within_a_task_is(
+    source: RobotSource, charging: bool | None, goal: Any, is_excused: bool
+) -> None:
+    waiting = {"done": 5, "failed": 0, "waiting": 3}
+    host = {"disk_free_ratio": 0.4, "charging": charging}
+    heard = Heard(live(host=host, goal=goal, tasks=waiting), 0.1, NOW)
+    found = table(source.samples(heard, NOW))
+    assert (RobotMode.CHARGING in found[Signal.STUCK_S].modes) is is_excused
+
+
 def facts(**changes: Any) -> FleetFacts:
     now = FleetNow(
         now_ns=NOW,

@@ -34,9 +34,9 @@ run = CliRunner()
 
 
 @pytest.fixture
-def rows(settings: FleetSettings) -> Iterator[Rows]:
-    write_settings(settings.model_copy(update={"alerts": RULES}))
-    engine = open_rows(settings.rows_url)
+def rows(both_settings: FleetSettings) -> Iterator[Rows]:
+    write_settings(both_settings.model_copy(update={"alerts": RULES}))
+    engine = open_rows(both_settings.rows_url)
     yield engine
     engine.dispose()
 

@@ -34,9 +34,7 @@ def fleet(
 ) -> Iterator[FleetSettings]:
     if request.param == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
-        server.new_database()
-        database = f"test_{server._databases}"
-        settings = settings.model_copy(update={"postgres": server.cluster.settings(database)})
+        settings = settings.model_copy(update={"postgres": server.new_settings()})
         write_settings(settings)
     command = [sys.executable, "-m", "fleet.ingestd", "--fleet-dir", str(settings.root)]
     with (settings.root / "ingestd.log").open("ab") as log:

@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fleet.bench import frames, ingest_cost
+from fleet.alerts.alertmanager import Alertmanager, program
+from fleet.bench.alone import ingest_cost, message_of, told
 from fleet.load.held import FRAME_ROWS
 from fleet.prepare import Prepared
 from fleet.settings import FleetSettings
@@ -18,15 +19,15 @@ NOW_NS = 1_700_000_000 * 10**9
 
 
 def test_databases_start_before_those_who_ask_them(settings: FleetSettings) -> None:
-    made = Prepared(settings, ["m"], ["i"], ["p"], ["ingest"], ["page"], "http://x/")
+    made = Prepared(settings, ["m"], ["i"], ["p"], ["ingest"], ["page"], "http://x/", ["a"])
     names = [name for name, _ in commands(made)]
-    assert names == ["postgresql", "influxd", "mosquitto", "ingestd", "fleetd"]
+    assert names == ["postgresql", "influxd", "mosquitto", "alertmanager", "ingestd", "fleetd"]
     bare = Prepared(settings, ["m"], None, None, ["ingest"], ["page"], "http://x/")
     assert [name for name, _ in commands(bare)] == ["mosquitto", "ingestd", "fleetd"]
 
 
 def test_bench_sends_what_robots_would_send() -> None:
-    made = [decode_frame(message.payload) for message in frames(3, 4, 10, NOW_NS)]
+    made = [decode_frame(message_of(frame).payload) for frame in told(3, 4, 10, NOW_NS)]
     assert {frame.robot_id for frame in made} == {"robot-001", "robot-002", "robot-003"}
     assert all(0 < count(frame.ranges) <= FRAME_ROWS for frame in made)
     cost = ingest_cost(3, 4, 10)
@@ -43,6 +44,12 @@ def test_everything_starts_answers_and_ends(has_mosquitto: None, tmp_path: Path)
         health = f"{side.made.page_url}healthz"
         wait_for(lambda: _answers(health), 90)
         side.check()
+        notify = side.made.settings.alerts.notify
+        assert notify.alertmanager is (program() is not None)
+        if notify.alertmanager:
+            told = Alertmanager(notify, side.made.settings.page_url)
+            wait_for(told.is_ready, 60)
+            told.close()
         side._parts[-1].process.kill()
         side._parts[-1].process.wait()
         with pytest.raises(UpError, match="fleetd ended with status -9"):
