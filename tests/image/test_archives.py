@@ -1,10 +1,8 @@
-"""Locked archives on every Python: one without filters, and one whose own filter refuses links."""
+"""Locked archives on every Python: Debian 12's knows no filters, later ones refuse links."""
 
 import io
 import tarfile
 from pathlib import Path
-
-import pytest
 
 from image.archives import extract_all
 
@@ -23,10 +21,7 @@ def made() -> io.BytesIO:
     return kept
 
 
-@pytest.mark.parametrize("filters", [True, False])
-def test_program_and_absolute_link_come_out_as_they_are(filters, tmp_path: Path, monkeypatch):
-    if not filters:
-        monkeypatch.delattr(tarfile, "fully_trusted_filter", raising=False)
+def test_program_and_absolute_link_come_out_as_they_are(tmp_path: Path):
     with tarfile.open(fileobj=made()) as archive:
         extract_all(archive, tmp_path, archive.getmembers())
     assert (tmp_path / "usr/bin/x").stat().st_mode & 0o777 == 0o755
