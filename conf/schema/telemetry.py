@@ -96,7 +96,7 @@ class Traces(Model):
         default=1.0,
         ge=0.0,
         le=1.0,
-        because="a task is about fifteen records, given up before events when the spool is full",
+        because="a task is about twenty records, given up before events when the spool is full",
     )
     failed: bool = setting(
         "tasks outside that share are told too when an attempt fails", default=True
