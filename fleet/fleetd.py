@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from fleet.alerts.alertd import AlertWatch, RobotNow, robot_now
+from fleet.alerts.alertmanager import Alertmanager
 from fleet.clock import Clock, SystemClock
 from fleet.enrolment import Enrolments
 from fleet.enrolment_api import EnrolmentSite, enrolment_server
@@ -29,7 +30,7 @@ from fleet.site import Entrance, Known, Site
 from fleet.store.books import Books
 from fleet.store.rows import open_rows
 from fleet.store.series import StoreUnavailableError
-from fleet.upkeep import Upkeep
+from fleet.upkeep import AlertmanagerSilences, Silences, Upkeep
 from fleet.watch import Watch
 from runtime.topics import Party, TopicName
 
@@ -52,13 +53,21 @@ def build(settings: FleetSettings) -> tuple[Site, Watch, FleetClient, AlertWatch
         (TopicName.PRESENCE, TopicName.LIVE, TopicName.SNAPSHOT),
         watch.receive,
     )
-    upkeep = Upkeep(rows, clock)
+    upkeep = Upkeep(rows, clock, silences_of(settings, clock))
     watch.note_maintenance(upkeep.all())
-    known = Known(watch, rows, Numbers(rows, clock), upkeep, open_enrolments(settings), clock)
+    numbers, enrolments = Numbers(rows, clock), open_enrolments(settings)
+    known = Known(watch, rows, numbers, upkeep, enrolments, clock, series)
     door = Door(Accounts(rows, clock), Keys(rows, clock), Audit(rows, clock), clock)
     csrf = Csrf(settings.root / "session.key")
     entrance = Entrance(door, csrf, hosts_of(settings.page_port, settings.public_url))
     return Site(settings, known, entrance), watch, link, alerting
+
+
+def silences_of(settings: FleetSettings, clock: Clock) -> Silences | None:
+    notify = settings.alerts.notify
+    if not notify.alertmanager:
+        return None
+    return AlertmanagerSilences(Alertmanager(notify, settings.page_url), clock)
 
 
 def heard_of(watch: Watch, clock: Clock) -> list[RobotNow]:

@@ -42,6 +42,8 @@ PAGES = (
     "/robots/{robot_id}",
     "/robots/{robot_id}/tasks/{task_id}",
     "/events",
+    "/incidents",
+    "/incidents/{incident_id}",
     "/account",
     "/people",
     "/audit",
@@ -56,6 +58,10 @@ FORMS = (
     "/account/sessions/end",
     "/people",
     "/people/{name}",
+    "/incidents",
+    "/incidents/{incident_id}/notes",
+    "/incidents/{incident_id}/steps/{number}",
+    "/incidents/{incident_id}/close",
 )
 
 HEADERS = {

@@ -1,6 +1,6 @@
 """The API put together: its routes, its errors, its description."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -10,11 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fleet.api import ROOT
-from fleet.api.deeds import DeedsApi
-from fleet.api.people import PeopleApi
 from fleet.api.replies import Problem
-from fleet.api.robots import RobotsApi
-from fleet.api.traces import TracesApi
 from fleet.problem import MEDIA_TYPE, ProblemError, problem, response_of
 from fleet.store.series import StoreUnavailableError
 
@@ -44,11 +40,13 @@ WITH_ROBOT = {
 ASKS_THE_ROBOT = ("/stop", "/rearm", "/tasks")
 
 
-def add_api(
-    app: FastAPI, robots: RobotsApi, deeds: DeedsApi, traces: TracesApi, people: PeopleApi
-) -> None:
+class Part(Protocol):
+    def add_to(self, router: APIRouter) -> None: ...
+
+
+def add_api(app: FastAPI, *parts: Part) -> None:
     router = APIRouter(prefix=ROOT)
-    for part in (robots, deeds, traces, people):
+    for part in parts:
         part.add_to(router)
     app.get(f"{ROOT}/openapi.json", include_in_schema=False)(lambda: JSONResponse(describe(app)))
     app.router.routes.extend(router.routes)  # as they are: the door reads their paths

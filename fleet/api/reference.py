@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from fleet.api.app import add_api, describe
 from fleet.api.deeds import DeedsApi
+from fleet.api.incidents import IncidentsApi
 from fleet.api.people import PeopleApi
 from fleet.api.robots import RobotsApi
 from fleet.api.traces import TracesApi
@@ -97,9 +98,8 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 def described() -> dict[str, Any]:
     """The description needs the routes alone, not what stands behind them."""
     app = FastAPI()
-    robots, deeds = RobotsApi.__new__(RobotsApi), DeedsApi.__new__(DeedsApi)
-    traces, people = TracesApi.__new__(TracesApi), PeopleApi.__new__(PeopleApi)
-    add_api(app, robots, deeds, traces, people)
+    parts = (RobotsApi, DeedsApi, TracesApi, IncidentsApi, PeopleApi)
+    add_api(app, *(part.__new__(part) for part in parts))
     return describe(app)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from fleet.alerts.alert import ActiveAlert
 from fleet.incidents.decide import Joins, recovered_at
-from fleet.incidents.model import BY_ITSELF, Entry, Incident, Kind, Member, StepState
+from fleet.incidents.model import BY_ITSELF, Entry, Incident, Kind, Member, State, StepState
 from fleet.incidents.runbook import Runbook
 from fleet.incidents.tables import ENTRY, INCIDENT, MEMBER, STEP
 from fleet.store.rows import Transaction, hold, read
@@ -128,15 +128,29 @@ class IncidentBook:
         """Open and closed ones, newest first."""
         return self._select(sql.true(), limit)
 
-    def _select(self, where: Any, limit: int) -> list[Incident]:
-        order = (INCIDENT.c.opened_ns.desc(), INCIDENT.c.id.desc())
-        rows = read(self._rows, sql.select(INCIDENT).where(where).order_by(*order).limit(limit))
+    def page(self, state: State | None, before: int | None, limit: int) -> list[Incident]:
+        """The newest with a number below `before`, without their steps and timelines."""
+        where = [] if before is None else [INCIDENT.c.id < before]
+        match state:
+            case State.CLOSED:
+                where.append(INCIDENT.c.closed_ns.is_not(None))
+            case State.OPEN | State.RECOVERED:
+                recovered = INCIDENT.c.recovered_ns
+                is_open = recovered.is_(None) if state is State.OPEN else recovered.is_not(None)
+                where += [INCIDENT.c.closed_ns.is_(None), is_open]
+            case None:
+                pass
+        return self._select(sql.and_(sql.true(), *where), limit, (MEMBER,))
+
+    def _select(
+        self, where: Any, limit: int, tables: Sequence[sql.Table] = (MEMBER, STEP, ENTRY)
+    ) -> list[Incident]:
+        query = sql.select(INCIDENT).where(where).order_by(INCIDENT.c.id.desc()).limit(limit)
+        rows = read(self._rows, query)
         ids = [row.id for row in rows]
-        parts = [
-            read(self._rows, _parts_of(table, ids)) if ids else []
-            for table in (MEMBER, STEP, ENTRY)
-        ]
-        return [_incident(row, *parts) for row in rows]
+        parts = {t.name: read(self._rows, _parts_of(t, ids)) for t in tables if ids}
+        of = [parts.get(table.name, ()) for table in (MEMBER, STEP, ENTRY)]
+        return [_incident(row, *of) for row in rows]
 
 
 def _parts_of(table: sql.Table, ids: Sequence[int]) -> Any:
