@@ -44,6 +44,8 @@ LEFT_OUT = frozenset(
         "etc/subuid-",
         "etc/sudoers.d",
         "root",
+        # Kept by whoever imported it first, with marks of what else that program held in memory.
+        "usr/share/python3/debpython/__pycache__",
     }
 )
 EMPTIED = ("dev", "proc", "run", "sys", "tmp", "var")  # folders stay, what is in them does not

@@ -61,6 +61,16 @@ def test_what_differs_or_comes_later_is_left_out_and_dpkg_moves(tmp_path):
     assert facts["status"] == STATUS
 
 
+def test_bytes_that_depend_on_who_imported_first_are_left_out(tmp_path):
+    """Two builds differed in them: the marks of a .pyc tell what else was in memory then."""
+    cached = "usr/share/python3/debpython/__pycache__/files.cpython-313.pyc"
+    compiled = "usr/lib/python3/dist-packages/__pycache__/tool.cpython-313.pyc"
+    raw = tar(tmp_path, {cached: b"1", compiled: b"2", "usr/share/python3/debpython/files.py": b""})
+    normalise(raw, tmp_path / "out.tar")
+    assert kept(tmp_path / "out.tar") >= {compiled, "usr/share/python3/debpython/files.py"}
+    assert cached not in kept(tmp_path / "out.tar")
+
+
 def test_program_of_the_build_machine_is_found(tmp_path):
     raw = tar(tmp_path, {"usr/bin/tool": X86, "usr/bin/good": ARM64})
     with pytest.raises(BuildRefused, match="/usr/bin/tool"):
