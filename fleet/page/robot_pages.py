@@ -11,6 +11,7 @@ from fleet.local import Reply
 from fleet.page.frame import Frame, Streams
 from fleet.page.view import View
 from fleet.problem import ProblemError
+from fleet.security import note
 from fleet.watch import Board
 from fleet.wishes import FaultWish, StopWish, TaskWish, Wishes
 
@@ -91,19 +92,22 @@ class RobotPages:
             raise ProblemError(404, "no_picture", "no picture of this camera has come yet")
         return Response(snapshot.jpeg, media_type="image/jpeg")
 
-    async def inject(self, robot_id: str, wish: FaultWish) -> JSONResponse:
+    async def inject(self, robot_id: str, wish: FaultWish, request: Request) -> JSONResponse:
+        note(request, f"{wish.component} {wish.kind}")
         return _answer(await self._wishes.inject(robot_id, wish))
 
     async def clear(self, robot_id: str) -> JSONResponse:
         return _answer(await self._wishes.clear(robot_id))
 
-    async def stop(self, robot_id: str, wish: StopWish) -> JSONResponse:
+    async def stop(self, robot_id: str, wish: StopWish, request: Request) -> JSONResponse:
+        note(request, wish.level)
         return _answer(await self._wishes.stop(robot_id, wish))
 
     async def rearm(self, robot_id: str, request: Request) -> JSONResponse:
         return _answer(await self._wishes.rearm(robot_id, request.state.who))
 
     async def task(self, robot_id: str, wish: TaskWish, request: Request) -> JSONResponse:
+        note(request, wish.skill)
         return _answer(await self._wishes.submit(robot_id, wish, request.state.who))
 
     def _cameras(self, board: Board) -> list[str]:

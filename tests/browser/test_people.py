@@ -20,6 +20,7 @@ def test_admin_adds_somebody_and_they_come_in_and_are_shut_out(
     page.keyboard.type("clara")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("clara may come in as operator")
     password = page.locator(".secret").inner_text()
