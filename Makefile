@@ -122,7 +122,7 @@ bench: setup-test ## speeds and sizes as JSON, peers beside them in the same run
 fleet: setup ## the whole fleet side, real servers where installed; robots: bedplate fleet load --robots 100
 	@exec $(BIN)/bedplate fleet up $(ARGS)
 
-bench-fleet: setup-test ## what ingest and the load cost, as JSON
+bench-fleet: setup-test ## what ingest, the live fleet and a storm cost, Telegraf beside it, as JSON; ARGS="--page docs/scale.md" writes its tables
 	$(BIN)/python -m fleet.bench $(ARGS)
 
 drill: setup ## the deployment criteria, each with a verdict: make drill NAME=offline_hour

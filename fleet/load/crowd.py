@@ -15,7 +15,7 @@ import orjson
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from fleet.clock import Clock
+from fleet.clock import Clock, SystemClock
 from fleet.load.held import Spool
 from fleet.load.live import live_message
 from fleet.load.plan import Plan
@@ -47,7 +47,13 @@ class Robot:
     """One connection. Every method returns at once, but for making the connection."""
 
     def __init__(
-        self, plan: Plan, number: int, settings: FleetSettings, keys: Path, start_ns: int
+        self,
+        plan: Plan,
+        number: int,
+        settings: FleetSettings,
+        keys: Path,
+        start_ns: int,
+        clock: Clock | None = None,
     ) -> None:
         self.number, self.robot_id, self.site = number, plan.name(number), plan.site(number)
         self.story = Story(plan, number, start_ns)
@@ -55,6 +61,7 @@ class Robot:
         self.due = Due(0, 0)
         self.accounted = -1  # head of the last account with nothing pending
         self._plan, self._settings, self._keys = plan, settings, keys
+        self._clock = clock or SystemClock()
         self.client: Client | None = None
 
     @property
@@ -82,14 +89,17 @@ class Robot:
         self.client = client
         client.connect(self._settings.broker_host, self._settings.broker_port, KEEPALIVE_S)
 
+    def tell(self, told_ns: int) -> None:
+        for said in self.story.until(told_ns):
+            self.spool.add((said,), self._plan.version_of(self.number, said.at_ns))
+
     def turn(self, now_ns: int, wall_ns: int, told_ns: int) -> None:
         """Tells its story up to `told_ns` and sends what is due."""
         if now_ns < self.due.send_ns:
             return
         self.due.send_ns = max(self.due.send_ns + SEND_NS, now_ns)
         version = self._plan.version_of(self.number, wall_ns)
-        for said in self.story.until(told_ns):
-            self.spool.add((said,), self._plan.version_of(self.number, said.at_ns))
+        self.tell(told_ns)
         if not self.connected:
             return
         for frame in self.spool.frames(wall_ns):
@@ -132,7 +142,7 @@ class Robot:
 
     def _on_message(self, _client: Client, _user: Any, message: MQTTMessage) -> None:
         try:
-            self.spool.note_ack(decode_ack(bytes(message.payload)))
+            self.spool.note_ack(decode_ack(bytes(message.payload)), self._clock.wall_ns())
         except FrameError as error:
             log.warning("%s: %s", self.robot_id, error)
 
@@ -179,10 +189,12 @@ class Crowd:
         self.robots: list[Robot] = []
         self._clock = clock
         self._watched = Watched()
-        for number in range(1, plan.robots + 1):
+        self._frozen_ns: int | None = None  # since when nothing new happens
+        self._misc_ns = 0
+        for number in plan.numbers:
             keys = settings.root / "load" / plan.name(number)
             equip_robot(authority, plan.site(number), plan.name(number), keys)
-            robot = Robot(plan, number, settings, keys, start_ns)
+            robot = Robot(plan, number, settings, keys, start_ns, clock)
             phase_ns = SEND_NS * number // plan.robots
             robot.due = Due(clock.now_ns() + phase_ns, clock.now_ns() + phase_ns + ACCOUNT_NS)
             self.robots.append(robot)
@@ -197,21 +209,29 @@ class Crowd:
 
     def run(self, over: Callable[[], bool], *, talks: Callable[[], bool] = lambda: True) -> None:
         """Until `over`; while `talks` is false nothing new happens and what is held drains."""
-        frozen_ns: int | None = None
-        misc_ns = 0
         while not over():
-            now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()
-            if not talks():
-                frozen_ns = wall_ns if frozen_ns is None else frozen_ns
+            self.turn(talks=talks())
+
+    def turn(self, *, talks: bool = True) -> None:
+        now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()
+        if talks:
+            self._frozen_ns = None
+        elif self._frozen_ns is None:
+            self._frozen_ns = wall_ns
+        for robot in self.robots:
+            self._keep_connected(robot, now_ns)
+            robot.turn(now_ns, wall_ns, wall_ns if self._frozen_ns is None else self._frozen_ns)
+        if now_ns - self._misc_ns > 10**9:
+            self._misc_ns = now_ns
             for robot in self.robots:
-                self._keep_connected(robot, now_ns)
-                robot.turn(now_ns, wall_ns, wall_ns if frozen_ns is None else frozen_ns)
-            if now_ns - misc_ns > 10**9:
-                misc_ns = now_ns
-                for robot in self.robots:
-                    if robot.client is not None:
-                        robot.client.loop_misc()
-            self._watched.turn(TURN_S)
+                if robot.client is not None:
+                    robot.client.loop_misc()
+        self._watched.turn(TURN_S)
+
+    def tell(self) -> None:
+        """All that has happened up to now, before anybody is connected."""
+        for robot in self.robots:
+            robot.tell(self._clock.wall_ns())
 
     def settle(self, over: Callable[[], bool]) -> bool:
         """Nothing new; until every record has been named and every account says so."""

@@ -23,6 +23,25 @@ THINNED_RANGES = 500
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A frame that was acknowledged: how long after its sending, and after its oldest record."""
+
+    sent_ns: int
+    made_ns: int
+    late: bool
+
+
+@dataclass
+class Away:
+    """A frame on its way; `left` is what is not acknowledged of it."""
+
+    sent_ns: int
+    made_ns: int
+    late: bool
+    left: SeqSet
+
+
+@dataclass(frozen=True)
 class Held:
     line: bytes
     version: str
@@ -44,7 +63,8 @@ class Spool:
         self._robot_id, self._site, self.epoch = robot_id, site, epoch
         self._cap, self._resend_ns = cap, round(resend_s * 1e9)
         self._waiting = SeqSet()
-        self._away: list[tuple[int, SeqSet]] = []  # (sent, what is not acknowledged of it)
+        self._away: list[Away] = []
+        self.answered: list[Answered] = []
         self._unbooked = SeqSet()
         self._stamp_ns = 0
         self._tags: dict[str, bytes] = {}
@@ -77,16 +97,17 @@ class Spool:
             booked = SeqSet(self._unbooked.ranges()[:THINNED_RANGES])
             if not chosen and not booked:
                 break
-            made.append(self._frame(chosen, booked, now_ns, live_age_s))
-            ranges = SeqSet(fold(chosen))
-            for first, last in ranges:
+            frame = self._frame(chosen, booked, now_ns, live_age_s)
+            made.append(frame)
+            for first, last in frame.ranges:
                 self._waiting.remove(first, last)
-            self._away.append((now_ns, ranges))
+            oldest_ns = min((self.held[seq].at_ns for seq in chosen), default=now_ns)
+            self._away.append(Away(now_ns, oldest_ns, frame.replayed, SeqSet(frame.ranges)))
             if not chosen:
                 break
         return made
 
-    def note_ack(self, ack: Ack) -> None:
+    def note_ack(self, ack: Ack, now_ns: int | None = None) -> None:
         if ack.epoch != self.epoch:
             return
         for seq in expand((*ack.stored, *ack.refused)):
@@ -94,11 +115,17 @@ class Spool:
         self.refused += sum(1 for _ in expand(ack.refused))
         for first, last in (*ack.stored, *ack.refused):
             self._waiting.remove(first, last)
-            for _, left in self._away:
-                left.remove(first, last)
+            for away in self._away:
+                away.left.remove(first, last)
         for first, last in ack.thinned:
             self._unbooked.remove(first, last)
-        self._away = [item for item in self._away if item[1]]
+        if now_ns is not None:
+            self.answered += [
+                Answered(now_ns - away.sent_ns, now_ns - away.made_ns, away.late)
+                for away in self._away
+                if not away.left
+            ]
+        self._away = [away for away in self._away if away.left]
 
     def disconnect(self) -> None:
         """What was on its way may be lost."""
@@ -118,13 +145,13 @@ class Spool:
         return not self.held and not self._unbooked
 
     def _take_back(self, now_ns: int) -> None:
-        kept: list[tuple[int, SeqSet]] = []
-        for sent_ns, left in self._away:
-            if now_ns - sent_ns < self._resend_ns:
-                kept.append((sent_ns, left))
+        kept: list[Away] = []
+        for away in self._away:
+            if now_ns - away.sent_ns < self._resend_ns:
+                kept.append(away)
                 continue
             self.resent += 1
-            for seq in expand(left.ranges()):
+            for seq in expand(away.left.ranges()):
                 if seq in self.held:
                     self._waiting.add(seq, seq)
         self._away = kept
@@ -169,8 +196,8 @@ class Spool:
         for seq in [seq for seq, _ in zip(metrics, range(surplus), strict=False)]:
             del self.held[seq]
             self._waiting.remove(seq, seq)
-            for _, left in self._away:
-                left.remove(seq, seq)
+            for away in self._away:
+                away.left.remove(seq, seq)
             self._unbooked.add(seq, seq)
             self.thinned.add(seq, seq)
 

@@ -7,6 +7,7 @@ from fleet.load.held import HARDWARE, Spool, profile
 from fleet.load.story import Story
 
 PERIOD_US = 1000
+CYCLES_S = 1_000_000 // PERIOD_US
 
 
 def live_message(

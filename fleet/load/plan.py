@@ -27,6 +27,7 @@ class Plan:
     """The same plan and seed make the same records, to the byte but for their epoch."""
 
     robots: int = 100
+    first: int = 1  # the number of the first: two crowds may stand side by side
     seed: int = 1
     version: str = "v23"
     sites: tuple[str, ...] = SITES
@@ -36,6 +37,10 @@ class Plan:
     reason: str = "gripper_slip"  # why tasks of the bad version fail
     bad: Bad | None = None
     tasks: tuple[tuple[str, float], ...] = field(default=TASKS)
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.first + self.robots)
 
     def name(self, number: int) -> str:
         return f"robot-{number:03d}"

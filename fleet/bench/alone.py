@@ -1,0 +1,88 @@
+"""Ingest in this process, without a network: what a message and a point cost."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.clock import SystemClock
+from fleet.ingest import Incoming, Ingest
+from fleet.load.held import Spool
+from fleet.load.plan import Plan
+from fleet.load.story import Story
+from fleet.metrics.now import snapshot, week
+from fleet.store.books import Books
+from fleet.store.embedded import EmbeddedStore
+from records import TelemetryFrame
+from runtime.telemetry.frame import Ack, encode_frame
+from runtime.topics import TopicName, address
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`points_per_core_s` counts CPU, not waiting."""
+
+    robots: int
+    seconds: int
+    samples: int
+    points: int
+    messages: int
+    points_per_core_s: float
+    messages_per_core_s: float
+    snapshot_ms: float
+    week_ms: float
+
+
+def told(robots: int, seconds: int, samples: int, start_ns: int) -> list[TelemetryFrame]:
+    """What so many robots send in so many seconds, a frame a second each, robots taking turns."""
+    plan = Plan(robots=robots, samples=samples)
+    made: list[tuple[int, TelemetryFrame]] = []
+    for number in range(1, robots + 1):
+        story = Story(plan, number, start_ns)
+        spool = Spool(plan.name(number), plan.site(number), epoch=number)
+        for second in range(1, seconds + 1):
+            now_ns = start_ns + second * 10**9
+            spool.add(story.until(now_ns), plan.version)
+            for frame in spool.frames(now_ns):
+                made.append((second, frame))
+                spool.note_ack(Ack(spool.epoch, stored=frame.ranges))
+    made.sort(key=lambda item: item[0])
+    return [frame for _, frame in made]
+
+
+def message_of(frame: TelemetryFrame) -> Incoming:
+    topic = address(TopicName.FRAMES, frame.site, frame.robot_id)
+    return Incoming(topic, encode_frame(frame))
+
+
+def ingest_cost(robots: int, seconds: int, samples: int, batch: int = 100) -> Cost:
+    clock = SystemClock()
+    frames = told(robots, seconds, samples, clock.wall_ns() - seconds * 10**9)
+    messages = [message_of(frame) for frame in frames]
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddedStore(Path(folder) / "series.sqlite")
+        books = Books(f"sqlite:///{Path(folder) / 'books.sqlite'}")
+        ingest = Ingest(store, books, clock)
+        began_s = time.process_time()
+        for start in range(0, len(messages), batch):
+            ingest.process(messages[start : start + batch])
+        spent_s = time.process_time() - began_s
+        asked_s = time.process_time()
+        snapshot(books.engine, clock.wall_ns())
+        seen_s = time.process_time()
+        week(books.engine, clock.wall_ns())
+        week_s = time.process_time()
+        points = ingest.counts.points_stored
+        store.close()
+        books.close()
+    return Cost(
+        robots=robots,
+        seconds=seconds,
+        samples=samples,
+        points=points,
+        messages=len(messages),
+        points_per_core_s=round(points / spent_s),
+        messages_per_core_s=round(len(messages) / spent_s),
+        snapshot_ms=round((seen_s - asked_s) * 1000, 2),
+        week_ms=round((week_s - seen_s) * 1000, 2),
+    )

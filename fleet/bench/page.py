@@ -1,0 +1,149 @@
+"""The tables of docs/scale.md, written by the run that measured them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FIRST, LAST = "<!-- figures: written by make bench-fleet -->", "<!-- end of the figures -->"
+BUSY_LOAD = 1.5
+NEXT = 10_000  # robots: the next order of magnitude
+
+
+class PageError(RuntimeError):
+    """The page has no place for them."""
+
+
+def write_page(path: Path, figures: Mapping[str, Any]) -> None:
+    text = path.read_text()
+    before, found, rest = text.partition(FIRST)
+    _old, end, after = rest.partition(LAST)
+    if not found or not end:
+        raise PageError(f"{path}: {FIRST} and {LAST} must stand where the tables go")
+    path.write_text(f"{before}{FIRST}\n\n{tables(figures)}\n{LAST}{after}")
+
+
+def tables(figures: Mapping[str, Any]) -> str:
+    parts = [
+        _alone(figures.get("alone", [])),
+        _peer(figures.get("peer", [])),
+        _live(figures.get("live", [])),
+        _storm(figures.get("storm")),
+        _next(figures.get("live", [])),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _alone(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = ("samples a second", "points a message", "points per CPU-second", "messages per CPU-s")
+    return _table(
+        "Ingest in one process, embedded store, no network",
+        head,
+        (
+            (r["samples"], r["points"] / r["messages"], r["points_per_core_s"],
+             r["messages_per_core_s"])
+            for r in rows
+        ),
+    )  # fmt: skip
+
+
+def _peer(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = (
+        "samples", "who", "points per CPU-second", "wall s", "lost", "acknowledged to robots",
+        "consumer, influxd, broker, generator CPU s", "MiB", "load average",
+    )  # fmt: skip
+    lines: list[Sequence[Any]] = []
+    for row in rows:
+        for side in (row["ours"], row["peer"]):
+            if side is None:
+                lines.append((row["samples"], f"no peer: {row['peer_missing']}", *[""] * 7))
+                continue
+            costs = ("consumer_cpu_s", "influxd_cpu_s", "broker_cpu_s", "generator_cpu_s")
+            shown = ", ".join(_word(side[name]) for name in costs)
+            lines.append(
+                (row["samples"], side["name"], side["points_per_core_s"], side["wall_s"],
+                 side["lost"], side["acknowledged_to_the_robot"], shown, side["memory_mib"],
+                 _load(side["load_average"]))
+            )  # fmt: skip
+    return _table("Ingest and Telegraf, the same points into the same InfluxDB", head, lines)
+
+
+def _live(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = (
+        "robots", "samples", "sent", "missing", "sent to stored p50 / p99 ms",
+        "made to stored p50 / p99 ms", "robot to page p50 / p99 ms",
+        "cores: ingest, broker, page, load", "ingest MiB", "disk MiB per robot-day", "load average",
+    )  # fmt: skip
+    lines = [
+        (
+            row["robots"], row["samples"], row["sent"], row["missing"],
+            _delay(row["sent_to_stored"]), _delay(row["made_to_stored"]), _delay(row["to_page"]),
+            ", ".join(
+                _word(row["cpu_ratio"][name]) for name in ("ingest1", "broker", "page", "load")
+            ),
+            row["memory_mib"]["ingest1"], row["disk_mib_robot_day"], _load(row["load_average"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return _table("Robots at work, the page open", head, lines)
+
+
+def _storm(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    head = (
+        "robots back", "each away s", "points", "drained in s", "points/s", "missing",
+        "live made to stored before, p50 / p99 ms", "meanwhile", "page meanwhile", "load average",
+    )  # fmt: skip
+    drained = row["drain_s"] if row["drained"] else f"not within {_word(row['drain_s'])}"
+    line = (
+        row["robots"], row["history_s"], row["backlog"], drained, row["points_per_s"],
+        row["missing"], _delay(row["live_before"]), _delay(row["live_meanwhile"]),
+        _delay(row["page_meanwhile"]), _load(row["load_average"]),
+    )  # fmt: skip
+    return _table("Robots that come back together", head, [line])
+
+
+def _next(rows: Sequence[Mapping[str, Any]]) -> str:
+    """On paper: what the largest measured fleet of each kind cost, times its size."""
+    largest: dict[int, Mapping[str, Any]] = {}
+    for row in rows:
+        if row["robots"] >= largest.get(row["samples"], {"robots": 0})["robots"]:
+            largest[row["samples"]] = row
+    head = ("samples", "from robots", "cores of ingest", "of broker", "of page", "disk GiB a day")
+    lines = [
+        (
+            samples,
+            row["robots"],
+            *(
+                row["cpu_ratio"][name] * NEXT / row["robots"]
+                for name in ("ingest1", "broker", "page")
+            ),
+            row["disk_mib_robot_day"] * NEXT / 1024,
+        )
+        for samples, row in sorted(largest.items())
+    ]
+    return _table(f"{NEXT:,} robots, on paper", head, lines)
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [f"| {' | '.join(_word(cell) for cell in row)} |" for row in rows]
+    if not lines:
+        return ""
+    rule = f"|{'---|' * len(head)}"
+    return "\n".join([f"### {title}", "", f"| {' | '.join(head)} |", rule, *lines, ""])
+
+
+def _delay(found: Mapping[str, Any]) -> str:
+    return f"{_word(found['p50_ms'])} / {_word(found['p99_ms'])}"
+
+
+def _load(average: float) -> str:
+    return f"{average} (busy)" if average > BUSY_LOAD else str(average)
+
+
+def _word(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

@@ -1,0 +1,79 @@
+"""The figures' way into the page, and what is said where there is no peer."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from fleet.bench import telegraf
+from fleet.bench.live import Delay, Live, delay
+from fleet.bench.page import FIRST, LAST, PageError, tables, write_page
+from fleet.bench.peer import Pair, Side
+
+OURS = Side("bedplate", 40, 10, 0, 40, 1234567.0, 0.1, 0.2, 0.3, 0.4, 99.5, 1.5, 7.0)
+
+
+def figures() -> dict[str, object]:
+    seen = Delay(10, 12.34, 56.78)
+    cores = {"ingest1": 0.5, "broker": 0.1, "page": 0.2, "load": 0.9}
+    row = Live(
+        robots=100,
+        samples=1,
+        seconds=30.0,
+        store="embedded",
+        sent=12_345,
+        stored=12_345,
+        missing=0,
+        settled=True,
+        sent_to_stored=seen,
+        made_to_stored=seen,
+        to_page=Delay(0, None, None),
+        cpu_ratio=cores,
+        memory_mib={"ingest1": 130.0},
+        disk_mib_robot_day=80.0,
+        load_average=0.4,
+    )
+    return {
+        "peer": [asdict(Pair(1, OURS, None, "Go is not installed", None))],
+        "live": [asdict(row)],
+    }
+
+
+def test_tables_say_who_is_missing_what_was_busy_and_what_ten_thousand_would_take() -> None:
+    text = tables(figures())
+    assert "| 1 | no peer: Go is not installed |" in text
+    assert "| 1,234,567 | 1.5 | 0 | 40 |" in text
+    assert "7.0 (busy)" in text
+    assert "| 12.3 / 56.8 | - / - | 0.5, 0.1, 0.2, 0.9 |" in text
+    assert "| 1 | 100 | 50 | 10 | 20 | 781 |" in text
+    assert "Robots that come back" not in text
+
+
+def test_page_is_written_between_its_marks_as_often_as_one_likes(tmp_path: Path) -> None:
+    page = tmp_path / "scale.md"
+    page.write_text(f"before\n{FIRST}\nold\n{LAST}\nafter\n")
+    for _ in range(2):
+        write_page(page, figures())
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert text.count("10,000 robots, on paper") == 1
+    page.write_text("no marks")
+    with pytest.raises(PageError, match="must stand"):
+        write_page(page, figures())
+
+
+def test_percentiles_are_of_samples_that_were_seen() -> None:
+    assert delay(float(ms) for ms in range(100, 0, -1)) == Delay(100, 51.0, 100.0)
+    assert delay([]) == Delay(0, None, None)
+
+
+def test_without_go_the_peer_is_missing_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TELEGRAF", raising=False)
+    monkeypatch.setattr(telegraf.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(telegraf.TelegrafError, match="Go is not installed"):
+        telegraf.ensure_binary()
