@@ -203,6 +203,24 @@ def test_a_slot_on_trial_without_a_pass_is_left_at_the_deadline(
     assert (done.stdout.strip() == "--force reboot") is restarts, done.stderr
 
 
+def test_a_system_manager_that_does_not_answer_does_not_keep_the_slot(tmp_path: Path) -> None:
+    """As seen in a guest whose processors others had: one request, refused, and the trial went on.
+    Twice forced it is the kernel that is asked."""
+    tools = {
+        "grub-mender-grubenv-print": "echo upgrade_available=1",
+        "systemctl": 'echo $*; [ "$2" = --force ]',
+        "timeout": "exit 124",
+    }
+    for name, text in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [DEADLINE, tmp_path], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.splitlines() == ["--force reboot", "--force --force reboot"]
+
+
 def test_a_flashed_robot_is_told_and_one_that_knows_is_left_alone() -> None:
     provides = slot_provides("1.0", "a" * 64, "b" * 64)
     assert wanted({}, provides) == provides
