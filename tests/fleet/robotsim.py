@@ -4,18 +4,14 @@ For the page's tests and for looking at the page while working on it:
     python -m tests.fleet.robotsim            serves it until Ctrl-C
 """
 
-import json
 import math
 import random
 import signal
-import socketserver
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +51,7 @@ from runtime.telemetry.spool_file import SpoolLimits
 from runtime.telemetry.stamp import Instant
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
 from runtime.topics import TopicName
+from tests.fleet.local_service import serve
 from tests.fleet.ports import own_port
 from tests.fleet.way_in import sign_in_link
 
@@ -336,41 +333,6 @@ class Simulated:
         if path == "/v1/tasks":
             return 201, {"task_id": len(self.story.wishes), "skill": body["skill"]}
         return 404, {"title": "not here", "detail": path}
-
-
-class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
-    def get_request(self) -> tuple[Any, Any]:
-        request, _ = super().get_request()
-        return request, ("local", 0)
-
-
-def serve(socket: Path, answer: Any) -> UnixServer:
-    """A small HTTP service on a Unix socket."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _reply(self) -> None:
-            length = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, said = answer(self.command, self.path, body)
-            raw = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        do_GET = do_POST = _reply
-
-        def log_message(self, *_arguments: Any) -> None:
-            return
-
-    socket.parent.mkdir(parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)
-    server = UnixServer(str(socket), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 def main() -> None:

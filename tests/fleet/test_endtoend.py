@@ -106,7 +106,7 @@ class Robot:
             self.run(0.2)
 
     def report(self) -> None:
-        self.process._keep_books()
+        self.process._keep_books(time.monotonic_ns())
 
 
 @pytest.fixture
