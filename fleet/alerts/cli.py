@@ -127,7 +127,7 @@ def active(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
     """What fires just now, the worst first."""
     settings = _settings(fleet_dir)
     try:
-        rows = open_rows(settings.rows_url)
+        rows = open_rows(settings.rows_url, kept=False)
         found = worst_first(AlertRows(rows, settings.alerts).open_episodes())
     except StoreUnavailableError as error:
         _refuse(str(error))
@@ -150,7 +150,7 @@ def history(
     settings = _settings(fleet_dir)
     try:
         since_ns = SystemClock().wall_ns() - round(parse_duration(since) * 1e9)
-        book = AlertRows(open_rows(settings.rows_url), settings.alerts)
+        book = AlertRows(open_rows(settings.rows_url, kept=False), settings.alerts)
         found = book.history(subject, since_ns, limit)
     except (StoreUnavailableError, DurationError) as error:
         _refuse(str(error))

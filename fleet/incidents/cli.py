@@ -89,7 +89,7 @@ def open_(
 
     settings = _settings(fleet_dir)
     try:
-        rows = open_rows(settings.rows_url)
+        rows = open_rows(settings.rows_url, kept=False)
         incidents = Incidents(settings.alerts, rows, open_store(settings))
         made = incidents.open_by_hand(
             title, who or getpass.getuser(), _now(), subject=subject, site=site, runbook=runbook
@@ -192,7 +192,7 @@ def _brief(one: Incident) -> dict[str, Any]:
 
 def _open(fleet_dir: Path) -> tuple[FleetSettings, IncidentBook]:
     settings = _settings(fleet_dir)
-    return settings, IncidentBook(_tried(lambda: open_rows(settings.rows_url)))
+    return settings, IncidentBook(_tried(lambda: open_rows(settings.rows_url, kept=False)))
 
 
 def _find(book: IncidentBook, incident: int) -> Incident:

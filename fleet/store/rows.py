@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from fleet.store.series import StoreUnavailableError
 
@@ -33,13 +34,14 @@ _HOLD = sql.text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bi
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports each step of each opening
 
 
-def open_rows(url: str) -> Engine:
+def open_rows(url: str, *, kept: bool = True) -> Engine:
     """An engine on a database whose tables are those of this version; StoreUnavailableError.
 
     Its transactions write. `reading(engine)` gives one on the same pool that never waits for them.
+    Not `kept`, as for a command that asks once: no connection outlives its use.
     """
     try:
-        engine = _make_engine(url)
+        engine = _make_engine(url, {} if kept else {"poolclass": NullPool})
     except SQLAlchemyError as error:
         raise StoreUnavailableError(f"{_shown(url)}: no such database ({error})") from error
     try:
@@ -114,12 +116,12 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def _make_engine(url: str) -> Engine:
+def _make_engine(url: str, pool: dict[str, Any]) -> Engine:
     parsed = sql.make_url(url)
     match parsed.get_backend_name():
         case "sqlite":
             engine = sql.create_engine(
-                parsed, connect_args={"timeout": WAIT_S, "check_same_thread": False}
+                parsed, connect_args={"timeout": WAIT_S, "check_same_thread": False}, **pool
             )
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
@@ -130,6 +132,7 @@ def _make_engine(url: str) -> Engine:
                 parsed.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,  # a server that was started anew is met at once
                 connect_args={"connect_timeout": WAIT_S, "options": options},
+                **pool,
             )
         case other:
             raise StoreUnavailableError(
