@@ -14,8 +14,8 @@ from typing import Final
 from conf.schema import Config
 from ota.commit_gate import GRACE_S
 from ota.mender_conf import CERTIFICATE, INVITATION, KEY, MANAGED, UPDATE_KEY
-from runtime.sandbox import EVERYWHERE
-from runtime.units import NOT_OF_ROOT, USER, Place
+from runtime.sandbox import EVERYWHERE, for_root
+from runtime.units import USER, Place
 
 BOOT: Final = "bedplate-boot.service"
 DEADLINE_SLACK_S: Final = 60
@@ -51,7 +51,7 @@ ENABLED: Final = (
 # Root by name, for systemd's socket, the client's books and the boot environment's sectors, and
 # little else. Devices stay open: the sectors lie on one whose name is the board's.
 CLOSED: Final = (
-    *(line for line in EVERYWHERE if not line.startswith((*NOT_OF_ROOT, "ProtectClock="))),
+    *(line for line in for_root(EVERYWHERE) if not line.startswith("ProtectClock=")),
     "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
     "SystemCallFilter=@system-service",
     "RestrictRealtime=yes",

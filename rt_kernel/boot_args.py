@@ -33,7 +33,7 @@ def _isolation(realtime: Realtime, board: str) -> tuple[str, ...]:
     isolated = frozenset(realtime.isolated_cpus)
     if not isolated:
         return ()
-    shared = housekeeping_cpus(realtime)
+    shared = realtime.shared_cpus
     if 0 in isolated or not shared:
         raise KernelError(
             f"conf/hardware/{board}.yaml  realtime.isolated_cpus",
@@ -49,10 +49,6 @@ def _isolation(realtime: Realtime, board: str) -> tuple[str, ...]:
         f"rcu_nocbs={cpus}",
         f"irqaffinity={cpu_list(shared)}",
     )
-
-
-def housekeeping_cpus(realtime: Realtime) -> frozenset[int]:
-    return frozenset(range(realtime.cpus)) - frozenset(realtime.isolated_cpus)
 
 
 def cpu_list(cpus: frozenset[int]) -> str:

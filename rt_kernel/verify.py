@@ -20,7 +20,6 @@ from rt_kernel.boot_args import (
     CLOCK_SOURCE,
     boot_arguments,
     cpu_list,
-    housekeeping_cpus,
     parse_cpu_list,
 )
 from rt_kernel.problem import KernelError
@@ -161,7 +160,7 @@ def _judge_cpus(config: Config, facts: Facts) -> Iterable[Finding]:
     yield _same_cpus("cpu.nohz_full", isolated, facts.cpus_nohz_full)
     if not isolated:
         return
-    yield _same_cpus("irq.default_affinity", housekeeping_cpus(realtime), facts.irq_default)
+    yield _same_cpus("irq.default_affinity", realtime.shared_cpus, facts.irq_default)
     yield _judge_irqs(isolated, facts.irqs)
 
 

@@ -5,11 +5,10 @@ The device shows itself by udev; `ip` sets it (iproute2, `ip-link(8)`, type can)
 """
 
 from conf.schema.hardware import Cia402Actuation
-from runtime.sandbox import WITHOUT_TMP
+from runtime.sandbox import WITHOUT_TMP, for_root
 
 UNIT = "bedplate-can.service"
 RESTART_MS = 100  # after bus-off the controller tries again; the drives' own watchdogs are shorter
-NOT_HERE = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
 def device_unit(bus: Cia402Actuation) -> str:
@@ -38,7 +37,7 @@ def sections(bus: Cia402Actuation) -> dict[str, list[str]]:
         f"ExecStart=/usr/sbin/ip link set {bus.interface} up type can {rates}"
         f" restart-ms {RESTART_MS}",
         f"ExecStop=/usr/sbin/ip link set {bus.interface} down",
-        *(line for line in WITHOUT_TMP if not line.startswith(NOT_HERE)),
+        *for_root(WITHOUT_TMP),
         "CapabilityBoundingSet=CAP_NET_ADMIN",
         "SystemCallFilter=@system-service",
         "SystemCallFilter=~@privileged @resources",

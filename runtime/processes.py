@@ -63,6 +63,8 @@ class Budget:
     memory_mib: int
 
 
+CONTROL_ORDER = 10  # controld's place; what starts before it plays the robot's arm
+
 Predicate = Callable[[Config], bool]
 
 
@@ -98,6 +100,11 @@ class ProcessSpec:
     scheduled_by_unit: bool = False  # real-time priority comes from its unit, it does not ask
     environment: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def starts_with_control(self) -> bool:
+        """Control itself, or what it needs before it: nothing else is waited for."""
+        return self.start_order <= CONTROL_ORDER
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
@@ -131,7 +138,7 @@ PROCESSES: tuple[ProcessSpec, ...] = (
         watchdog_ms=100,
         restart=RestartRule(delay_ms=100, burst=5, burst_s=30),
         budget=Budget(cpu_ratio=0.15, memory_mib=32),
-        start_order=10,
+        start_order=CONTROL_ORDER,
         groups=("gpio",),
         devices=("/dev/gpiochip0",),
         writes=("hal.actuators",),

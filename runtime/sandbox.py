@@ -6,7 +6,7 @@ an unprivileged process may use up to their bound and no further.
 
 from conf.schema import Config
 from conf.schema.hardware import CameraSource, Cia402Actuation, SimActuation
-from runtime.processes import Policy, ProcessSpec, find_process, wanted_thread
+from runtime.processes import Policy, ProcessSpec, wanted_thread
 
 MEMORY_CEILING = 3  # times the budget: beyond that it is a leak, not a load
 TASKS_MAX = 64
@@ -43,6 +43,13 @@ WITHOUT_TMP = (
 )
 
 
+def for_root(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these, what fits a unit that keeps a capability, which its own lines name."""
+    return tuple(
+        line for line in lines if not line.startswith(("CapabilityBoundingSet=", "PrivateUsers="))
+    )
+
+
 def rights(spec: ProcessSpec, config: Config) -> list[str]:
     """CPUs, memory and priority: the unit grants them, and the process reports what it got."""
     memory = spec.budget.memory_mib
@@ -66,8 +73,8 @@ def rights(spec: ProcessSpec, config: Config) -> list[str]:
 
 def sandbox(spec: ProcessSpec, config: Config, writable: tuple[str, ...]) -> list[str]:
     """Files, devices, sockets and system calls."""
-    early = spec.start_order <= find_process("controld").start_order
-    lines = [*(WITHOUT_TMP if early else EVERYWHERE), f"ReadWritePaths={' '.join(writable)}"]
+    everywhere = WITHOUT_TMP if spec.starts_with_control else EVERYWHERE
+    lines = [*everywhere, f"ReadWritePaths={' '.join(writable)}"]
     lines += _system_calls(spec)
     lines += _sockets(spec, config)
     lines += _devices(spec, config)

@@ -10,11 +10,10 @@ from pathlib import Path
 from conf.schema import Config
 from conf.schema.hardware import Cia402Actuation, Realtime
 from runtime import can_bus
-from runtime.processes import ProcessSpec, Tier, find_process, slow_motion_of
-from runtime.sandbox import EVERYWHERE, WITHOUT_TMP, rights, sandbox
+from runtime.processes import CONTROL_ORDER, ProcessSpec, Tier, find_process, slow_motion_of
+from runtime.sandbox import EVERYWHERE, WITHOUT_TMP, for_root, rights, sandbox
 
 USER = "bedplate"
-CONTROL_ORDER = find_process("controld").start_order
 CONTROL_OOM = -900  # the last to go when memory runs out
 SLOWED_WATCHDOG_MS = 20_000
 START_S = 120
@@ -26,7 +25,6 @@ ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or no
 TMPFILES = "/usr/lib/tmpfiles.d/bedplate.conf"
 # Not after the system's own folders and devices, as units are that do not say otherwise.
 EARLY = ("DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target")
-NOT_OF_ROOT = ("CapabilityBoundingSet=", "PrivateUsers=")
 
 
 @dataclass(frozen=True)
@@ -160,9 +158,9 @@ def _unit_section(spec: ProcessSpec, config: Config) -> list[str]:
 def _when(spec: ProcessSpec, config: Config) -> tuple[str, ...]:
     """Control and what plays its arm use files of their own only, so nothing else of the system is
     waited for. Real drives are reached by devices: there udev and its rules come before."""
-    if spec.start_order > CONTROL_ORDER or isinstance(config.hardware.actuation, Cia402Actuation):
-        return ()
-    return EARLY
+    if spec.starts_with_control and not isinstance(config.hardware.actuation, Cia402Actuation):
+        return EARLY
+    return ()
 
 
 def _service_lines(spec: ProcessSpec, config: Config, place: Place) -> list[str]:
@@ -200,9 +198,8 @@ def _boot_unit(chosen: list[ProcessSpec], realtime: Realtime, place: Place) -> s
     owners = [f"--own {topic}={user_of(spec)}" for spec in chosen for topic in spec.writes]
     command = f"{place.python} -m runtime.boot --run-dir {place.run} --data-dir {place.data}"
     kept_free = realtime.isolated_cpus
-    shared = sorted(set(range(realtime.cpus)) - set(kept_free))
     if kept_free:
-        command += f" --then-cpus {','.join(str(cpu) for cpu in shared)}"
+        command += f" --then-cpus {','.join(str(cpu) for cpu in sorted(realtime.shared_cpus))}"
     service = [
         "Type=notify",
         "NotifyAccess=main",
@@ -214,7 +211,7 @@ def _boot_unit(chosen: list[ProcessSpec], realtime: Realtime, place: Place) -> s
         f"TimeoutStartSec={START_S}s",
         *([f"CPUAffinity={' '.join(str(cpu) for cpu in kept_free)}"] if kept_free else []),
         "UMask=0022",
-        *(line for line in WITHOUT_TMP if not line.startswith(NOT_OF_ROOT)),
+        *for_root(WITHOUT_TMP),
         "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
         f"ReadWritePaths={place.run} {place.shm}",
         f"ReadOnlyPaths=-{place.data}",
@@ -290,7 +287,7 @@ def _accept_unit(place: Place) -> str:
         "StandardOutput=journal+console",
         "StandardError=journal+console",
         "UMask=0022",
-        *(line for line in WITHOUT_TMP if not line.startswith(NOT_OF_ROOT)),
+        *for_root(WITHOUT_TMP),
         "CapabilityBoundingSet=CAP_SYS_NICE CAP_IPC_LOCK",
         "LimitRTPRIO=99",
         "LimitMEMLOCK=infinity",

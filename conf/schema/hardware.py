@@ -160,6 +160,11 @@ class Realtime(SafetyModel):
         "who runs where: rows are named as the processes are; controld_watchdog beside controld"
     )
 
+    @property
+    def shared_cpus(self) -> frozenset[int]:
+        """For all that is not kept apart: the boot, interrupts, everything without a row."""
+        return frozenset(range(self.cpus)) - frozenset(self.isolated_cpus)
+
 
 class ComputeModel(Model):
     tflops: float = setting("FP16 TFLOPS at the component's rate", gt=0, le=10_000)
