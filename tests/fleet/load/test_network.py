@@ -22,10 +22,12 @@ from tests.fleet.load.wire import Namespace, Weather, Wire, why_not
 
 ROOT = Path(__file__).resolve().parents[3]
 BROKER = "10.0.2.2"  # a name that its certificate has
+CROWD = 4
 ROBOTS, FLEET = "10.77.1.1", "10.77.2.1"
 STORM = Weather(loss=0.1, doubled=0.05, delay_s=0.05, spread_s=0.05)
 CALM = Weather(delay_s=0.02)
 PARTED = Weather(down=True)
+FORGOTTEN = Weather(resets=True)
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(400),
@@ -50,6 +52,14 @@ class Net:
         self.to_robots.weather, self.to_fleet.weather = robots, fleet
         time.sleep(lasting_s)
 
+    def cut_off(self, wire: Wire, connections: int) -> None:
+        """Parted with words on their way, which end with their connections."""
+        wire.weather = PARTED
+        time.sleep(4)
+        wire.weather = FORGOTTEN
+        wait_for(lambda: wire.resets >= connections, 60)
+        wire.weather = STORM
+
 
 @pytest.fixture
 def net() -> Iterator[Net]:
@@ -67,12 +77,22 @@ def far(settings: FleetSettings, has_mosquitto: None) -> FleetSettings:
     return made
 
 
-def test_nothing_is_lost_in_loss_delay_disorder_and_partition(
+def test_nothing_is_lost_in_loss_delay_disorder_partition_and_reset(
     net: Net, far: FleetSettings, tmp_path: Path
 ) -> None:
     files = write_broker(tmp_path / "broker", Authority(far.pki), BROKER, far.broker_port)
     tell = ["--fleet-dir", str(far.root)]
-    load = ["bedplate", "fleet", "load", "--robots", "4", "--for", "25s", "--task-period", "5s"]
+    load = [
+        "bedplate",
+        "fleet",
+        "load",
+        "--robots",
+        str(CROWD),
+        "--for",
+        "30s",
+        "--task-period",
+        "5s",
+    ]
     log = tmp_path / "net.log"
     with ExitStack() as stack:
         out = stack.enter_context(log.open("ab"))
@@ -86,14 +106,15 @@ def test_nothing_is_lost_in_loss_delay_disorder_and_partition(
 
         start(net.broker.command(*broker_command(files)))
         start(net.fleet.command(sys.executable, "-m", "fleet.ingestd", *tell))
-        robots = start(net.robots.command(sys.executable, "-m", *load, *tell))
+        robots = start(net.robots.command(sys.executable, "-m", *load, "--robots", str(CROWD), *tell))
         net.weather(STORM, STORM, 8)
-        net.weather(PARTED, STORM, 5)  # robots alone
-        net.weather(STORM, PARTED, 5)  # the fleet alone
+        net.cut_off(net.to_robots, CROWD)
+        net.cut_off(net.to_fleet, 1)
+        net.weather(PARTED, PARTED, 5)
         net.weather(CALM, CALM, 0)
         assert robots.wait(300) == 0, log.read_text()[-3000:]
         for wire in (net.to_robots, net.to_fleet):
-            assert min(wire.lost, wire.doubled, wire.parted) > 0
+            assert min(wire.lost, wire.doubled, wire.parted, wire.resets) > 0
         _check(far)
 
 
@@ -106,7 +127,7 @@ def _check(settings: FleetSettings) -> None:
         assert found.sent > 200
         assert (found.stored, found.missing, found.refused) == (found.sent, 0, 0)
         accounts = books.accounts()
-        assert len(accounts) == 4
+        assert len(accounts) == CROWD
         for account in accounts:
             numbers = [
                 int(point.fields["seq"])

@@ -1,7 +1,7 @@
-"""A wire between two network namespaces that loses, delays, doubles and parts, packet by packet.
+"""A wire between two network namespaces that loses, delays, doubles, parts and resets.
 
-The kernel here may know no `netem`: so the packets pass through this process, from one TUN device
-to the other. Everything above them (TCP, TLS, MQTT) is real.
+The kernel here may know no `netem`: so the packets pass through this process, one by one, from one
+TUN device to the other. Everything above them (TCP, TLS, MQTT) is real.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ from pathlib import Path
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 CLONE_NEWNET = 0x40000000
+TCP, RST, ACK = 6, 0x04, 0x10
 PACKET_BYTES = 65_536
 
 
@@ -33,6 +34,7 @@ class Weather:
     delay_s: float = 0.0
     spread_s: float = 0.0  # on top of the delay, by chance: packets overtake each other
     down: bool = False
+    resets: bool = False  # as a gateway that has forgotten all connections
 
 
 class Namespace:
@@ -79,7 +81,7 @@ class Wire:
         self, one: tuple[Namespace, str], other: tuple[Namespace, str], seed: int = 1
     ) -> None:
         self.weather = Weather()
-        self.lost = self.doubled = self.parted = 0
+        self.lost = self.doubled = self.parted = self.resets = 0
         self._ends: list[int] = []
         for (space, address), (_, far) in ((one, other), (other, one)):
             device = f"to{far.replace('.', '')}"
@@ -116,6 +118,9 @@ class Wire:
         if weather.down:
             self.parted += 1
             return
+        if weather.resets:
+            self._reset(end, packet)
+            return
         if draw.random() < weather.loss:
             self.lost += 1
             return
@@ -125,6 +130,35 @@ class Wire:
         for _ in range(1 + twice):
             at_s = time.monotonic() + weather.delay_s + draw.uniform(0, weather.spread_s)
             heapq.heappush(self._waiting, (at_s, next(self._order), far, packet))
+
+    def _reset(self, end: int, packet: bytes) -> None:
+        answer = reset_of(packet)
+        if answer is not None:
+            self.resets += 1
+            os.write(end, answer)
+
+
+def reset_of(packet: bytes) -> bytes | None:
+    """The TCP reset that ends its connection at its sender; None where there is none to end."""
+    start = (packet[0] & 15) * 4
+    if packet[0] >> 4 != 4 or packet[9] != TCP or packet[start + 13] & (ACK | RST) != ACK:
+        return None
+    sender, receiver = packet[12:16], packet[16:20]
+    from_port, to_port, _, expected = struct.unpack_from("!HHII", packet, start)
+    words = struct.pack("!HHIIBBHHH", to_port, from_port, expected, 0, 5 << 4, RST, 0, 0, 0)
+    length = len(words)
+    sum_ = _checksum(receiver + sender + struct.pack("!HH", TCP, length) + words)
+    words = words[:16] + struct.pack("!H", sum_) + words[18:]
+    about = (0x45, 0, 20 + length, 0, 0, 64, TCP)
+    sum_ = _checksum(struct.pack("!BBHHHBBH", *about, 0) + receiver + sender)
+    return struct.pack("!BBHHHBBH", *about, sum_) + receiver + sender + words
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def why_not() -> str:
