@@ -280,6 +280,13 @@ def route_of(scope: Scope, routes: Sequence[BaseRoute]) -> str | None:
     return partial
 
 
+def is_own_form(request: Request, csrf: Csrf, hosts: Hosts, token: str) -> bool:
+    """Filled in on a page of ours, by the session that it was made for. An API token has no forms:
+    the API does the same for it."""
+    session = hosts.session_of(request.headers)
+    return request.state.who.via is Via.SESSION and csrf.is_good(session, token)
+
+
 def note(request: Request, words: str) -> None:
     """What a handler adds to the path in the audit, such as the level of a stop. No secrets."""
     request.state.deed = "".join(c if c.isprintable() else "?" for c in words[:NOTE_MAX])

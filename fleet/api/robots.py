@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from sqlalchemy.engine import Engine
 
 from conf.schema.alerts import Severity
+from fleet.api.parameters import NS_MAX, MomentNs, TimeCursor, place_of
 from fleet.api.replies import (
     AccountReply,
     AccountsReply,
@@ -22,7 +23,7 @@ from fleet.api.replies import (
     RobotsReply,
     TargetsReply,
 )
-from fleet.events import FilterError, find, parse_filter, read_cursor
+from fleet.events import FilterError, find, parse_filter
 from fleet.events import Wanted as Events
 from fleet.numbers import API_PATIENCE_S, Numbers
 from fleet.picture import Attention
@@ -31,10 +32,8 @@ from fleet.roster import PAGE_MAX, CursorError, Duty, SortKey, Wanted, page_afte
 from fleet.watch import Board, Watch
 
 EVENTS_MAX = 1000
-NS_MAX = 2**63 - 1
 RobotId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-EventCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$")]
 Text = Annotated[str | None, Query(max_length=100)]
 
 
@@ -101,9 +100,7 @@ class RobotsApi:
             live=board.robot.live,
         )
 
-    def tasks(
-        self, robot_id: RobotId, cursor: EventCursor = None, limit: Limit = 50
-    ) -> EventsReply:
+    def tasks(self, robot_id: RobotId, cursor: TimeCursor = None, limit: Limit = 50) -> EventsReply:
         self._board(robot_id)
         return self._find(Events(robot=robot_id, name="task.*"), cursor, limit)
 
@@ -120,9 +117,9 @@ class RobotsApi:
         where: Annotated[
             str | None, Query(max_length=500, description="such as `latency_ms > 200`")
         ] = None,
-        since_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
-        until_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
-        cursor: EventCursor = None,
+        since_ns: MomentNs = None,
+        until_ns: MomentNs = None,
+        cursor: TimeCursor = None,
         limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
     ) -> EventsReply:
         try:
@@ -145,10 +142,7 @@ class RobotsApi:
         return self._find(wanted, cursor, limit)
 
     def _find(self, wanted: Events, cursor: str | None, limit: int) -> EventsReply:
-        after = None if cursor is None else read_cursor(cursor)
-        if cursor is not None and after is None:
-            raise ProblemError(400, "wrong_cursor", f"{cursor!r:.60} is no place in this list")
-        found = find(self._rows, wanted, limit, after)
+        found = find(self._rows, wanted, limit, place_of(cursor))
         last = found[-1].cursor if len(found) == limit else None
         return EventsReply(
             items=[EventReply.of(event) for event in found],

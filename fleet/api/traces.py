@@ -3,24 +3,20 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.engine import Engine
 
-from fleet.events import read_cursor
+from fleet.api.parameters import NS_MAX, MomentNs, TimeCursor, place_of
+from fleet.api.replies import Reply
 from fleet.problem import ProblemError
 from fleet.traces.query import Journey, Wanted, find_trace, journeys
 from fleet.traces.told import as_rows
 from runtime.telemetry.span import Status
 
 TRACES_MAX = 1000
-NS_MAX = 2**63 - 1
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")]
 TraceId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="W3C trace id")]
 Values = dict[str, bool | int | float | str]
-
-
-class Reply(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
 
 class JourneyReply(Reply):
@@ -82,9 +78,9 @@ class TracesApi:
         task_id: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
         status: Status | None = None,
         longer_ms: Annotated[float | None, Query(ge=0, le=1e12)] = None,
-        since_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
-        until_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
-        cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$")] = None,
+        since_ns: MomentNs = None,
+        until_ns: MomentNs = None,
+        cursor: TimeCursor = None,
         limit: Annotated[int, Query(ge=1, le=TRACES_MAX)] = 100,
     ) -> JourneysReply:
         wanted = Wanted(
@@ -97,10 +93,7 @@ class TracesApi:
             status=status,
             longer_ms=longer_ms,
         )
-        after = None if cursor is None else read_cursor(cursor)
-        if cursor is not None and after is None:
-            raise ProblemError(400, "wrong_cursor", f"{cursor!r:.60} is no place in this list")
-        found = journeys(self._rows, wanted, limit, after)
+        found = journeys(self._rows, wanted, limit, place_of(cursor))
         last = found[-1].cursor if len(found) == limit else None
         return JourneysReply(
             items=[JourneyReply.of(item) for item in found],

@@ -18,9 +18,8 @@ from fleet.incidents.export import export, lasted, time_of
 from fleet.incidents.model import Incident
 from fleet.incidents.runbook import ROOT, shown
 from fleet.page.frame import Frame
-from fleet.people.roles import Via
 from fleet.problem import ProblemError
-from fleet.security import Csrf, Hosts, note
+from fleet.security import Csrf, Hosts, is_own_form, note
 
 SHOWN = 50
 STALE = "That form was too old, nothing was done. Please try again."
@@ -74,7 +73,7 @@ class IncidentPages:
         runbook: Short = "",
         token: Short = "",
     ) -> Response:
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._list(request, STALE, 403)
         if not title.strip():
             return await self._list(request, "Please say in a line what is wrong.", 422)
@@ -142,7 +141,7 @@ class IncidentPages:
         written: dict[str, str] | None = None,
     ) -> Response:
         """`written` is kept when it was refused: nobody writes a cause twice."""
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._one(request, incident_id, STALE, 403, written)
         try:
             await asyncio.to_thread(act)
@@ -152,10 +151,6 @@ class IncidentPages:
             text = f"Nothing was done: {error}."
             return await self._one(request, incident_id, text, 409, written)
         return RedirectResponse(f"/incidents/{incident_id}", 303)
-
-    def _is_own_form(self, request: Request, token: str) -> bool:
-        session = self._hosts.session_of(request.headers)
-        return request.state.who.via is Via.SESSION and self._csrf.is_good(session, token)
 
     async def _find(self, incident_id: int) -> Incident:
         try:

@@ -19,8 +19,8 @@ from fleet.people.door import Door
 from fleet.people.keys import LINK_LIFE_S, Session, Token
 from fleet.people.pages import when
 from fleet.people.passwords import random_password
-from fleet.people.roles import Principal, Role, Via
-from fleet.security import Csrf, Hosts, note
+from fleet.people.roles import Principal, Role
+from fleet.security import Csrf, Hosts, is_own_form, note
 
 ENTRIES = 100
 STALE = "That form was too old, nothing was done. Please try again."
@@ -92,9 +92,7 @@ class AdminPages:
 
     async def _do(self, request: Request, token: str, act: Callable[[], Said]) -> HTMLResponse:
         """Rows are asked on another thread. An admin's token has the API for all this."""
-        who: Principal = request.state.who
-        session = self._hosts.session_of(request.headers)
-        if who.via is not Via.SESSION or not self._csrf.is_good(session, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._page(request, Said(STALE, is_good=False, status=403))
         try:
             said = await asyncio.to_thread(act)

@@ -12,8 +12,8 @@ from jinja2 import Environment
 from fleet.people.accounts import PeopleError
 from fleet.people.audit import Entry
 from fleet.people.door import Door, Wait
-from fleet.people.roles import Principal, Role, Via
-from fleet.security import Csrf, Hosts, note
+from fleet.people.roles import Principal, Role
+from fleet.security import Csrf, Hosts, is_own_form, note
 
 WRONG = "Name or password is wrong."
 STALE = "That form was too old. Please try again."
@@ -91,7 +91,7 @@ class PeoplePages:
         self, request: Request, now: Text = "", new: Text = "", token: Text = ""
     ) -> Response:
         who: Principal = request.state.who
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._account_page(request, STALE, 403)
         person = await self._door.enter(who.name, now, address_of(request))
         if isinstance(person, Wait):
@@ -106,7 +106,7 @@ class PeoplePages:
         return await self._come_in(request, who.name, "/account")
 
     async def end_sessions(self, request: Request, token: Text = "") -> Response:
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._account_page(request, STALE, 403)
         who: Principal = request.state.who
         ended = await asyncio.to_thread(self._door.keys.end_sessions, who.name, None, who.id)
@@ -121,7 +121,7 @@ class PeoplePages:
         days: Text = "",
         token: Text = "",
     ) -> Response:
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._account_page(request, STALE, 403)
         who: Principal = request.state.who
         if role not in list(Role) or not days.isdecimal():
@@ -136,18 +136,13 @@ class PeoplePages:
         return await self._account_page(request, text, 200, secret)
 
     async def end_token(self, request: Request, token_id: str, token: Text = "") -> Response:
-        if not self._is_own_form(request, token):
+        if not is_own_form(request, self._csrf, self._hosts, token):
             return await self._account_page(request, STALE, 403)
         name = request.state.who.name
         ended = await asyncio.to_thread(self._door.keys.revoke, token_id, name)
         self._door.forget()
         text = f"Token bp_{token_id}_… has ended." if ended else "There is no such token of yours."
         return await self._account_page(request, text, 200 if ended else 404)
-
-    def _is_own_form(self, request: Request, token: str) -> bool:
-        """An API token has the API for this, and cannot make tokens."""
-        session = self._hosts.session_of(request.headers)
-        return request.state.who.via is Via.SESSION and self._csrf.is_good(session, token)
 
     async def _come_in(self, request: Request, name: str, to: str) -> Response:
         before = self._hosts.session_of(request.headers)
