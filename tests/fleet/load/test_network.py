@@ -106,7 +106,7 @@ def test_nothing_is_lost_in_loss_delay_disorder_partition_and_reset(
 
         start(net.broker.command(*broker_command(files)))
         start(net.fleet.command(sys.executable, "-m", "fleet.ingestd", *tell))
-        robots = start(net.robots.command(sys.executable, "-m", *load, "--robots", str(CROWD), *tell))
+        robots = start(net.robots.command(sys.executable, "-m", *load, "--for", "30s", *tell))
         net.weather(STORM, STORM, 8)
         net.cut_off(net.to_robots, CROWD)
         net.cut_off(net.to_fleet, 1)
