@@ -2,9 +2,13 @@
 
 Alerts first, then events, then fresh metrics, then the backlog of an outage at a pace that leaves
 room for what is live. A record stays in the spool until the fleet names its number; what is not
-named within the resend time is sent again, as the same point. Time comes in as an argument.
+named within the resend time is sent again, as the same point. As long as nobody answers, each next
+time is longer, up to a bound, and by chance, so that a thousand robots do not call out together;
+with the first answer, or a new connection, it is the resend time again. Time comes in as an
+argument.
 """
 
+import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +22,7 @@ FRAME_ROWS = 1000
 FRAME_BYTES = 131_072  # of lines, before compression
 THINNED_RANGES = 500  # booked in one message
 LIVE_RESERVE = 3  # of the window, which the backlog leaves to what is live
+PATIENCE_MAX = 8  # times the resend time
 ORDER = (Priority.ALERT, Priority.EVENT, Priority.METRIC)
 
 
@@ -49,6 +54,7 @@ class Outgoing:
     frame: TelemetryFrame
     left: SeqSet
     sent_ns: int
+    due_ns: int  # to be sent again
 
 
 @dataclass
@@ -60,7 +66,6 @@ class Lane:
     top: dict[Priority, int]
     heads: deque[tuple[int, int]] = field(default_factory=deque)  # (time, last number by then)
     live_after: int = 0  # numbers above are live
-    booked_ns: int = -(2**62)
 
 
 @dataclass
@@ -86,6 +91,9 @@ class Outbox:
         self._metrics_due_ns = -(2**62)
         self._budget_bytes = 0.0
         self._budget_ns: int | None = None
+        self._draw = random.Random(f"{sender.site}/{sender.robot_id}")
+        self._unanswered = 0  # rounds of sending in a row
+        self._round_ns = -(2**62)
 
     @property
     def on_their_way(self) -> int:
@@ -118,6 +126,7 @@ class Outbox:
         for outgoing in self._outgoing:
             self._put_back(outgoing)
         self._outgoing.clear()
+        self._unanswered = 0
 
     def next_frames(self, now_ns: int) -> list[TelemetryFrame]:
         """Frames to send now; they count as on their way until acknowledged or timed out."""
@@ -144,7 +153,7 @@ class Outbox:
                 self._outgoing.remove(outgoing)
                 self.tally.frames_sent -= 1
 
-    def note_ack(self, ack: Ack) -> Spool | None:
+    def note_ack(self, ack: Ack, now_ns: int) -> Spool | None:
         """The spool that the acknowledgement settles; None when it is none of ours."""
         lane = self._lanes.get(ack.epoch)
         if lane is None:
@@ -158,7 +167,9 @@ class Outbox:
         self._outgoing = [item for item in self._outgoing if item.left or not item.frame.lines]
         if ack.thinned:
             self._outgoing = [i for i in self._outgoing if i.frame.lines]
-            lane.booked_ns = -(2**62)
+        self._unanswered = 0
+        for outgoing in self._outgoing:
+            outgoing.due_ns = min(outgoing.due_ns, now_ns + self._limits.resend_ns)
         self.tally.records_stored += count(ack.stored)
         self.tally.records_refused += count(ack.refused)
         return lane.spool
@@ -226,21 +237,24 @@ class Outbox:
             ranges = fold(seq for seq, _line in rows)
             lines = tuple(line for _seq, line in rows)
             frame = self._frame(lane, priority, ranges, lines, replayed=replayed)
-            self._outgoing.append(Outgoing(lane.spool, frame, SeqSet(ranges), now_ns))
-            frames.append(frame)
+            self._send(lane, frame, now_ns, frames)
             return sum(len(line) for line in lines) // 5  # zlib finds four fifths to be repetition
         return 0
 
     def _send_books(self, lane: Lane, now_ns: int, frames: list[TelemetryFrame]) -> None:
         """Numbers given up travel in a frame without lines."""
-        if now_ns - lane.booked_ns < self._limits.resend_ns or not self._has_window():
+        if any(o.spool is lane.spool and o.frame.thinned for o in self._outgoing):
             return
-        thinned = lane.spool.thinned(THINNED_RANGES)
-        if not thinned:
-            return
-        lane.booked_ns = now_ns
-        frame = self._frame(lane, Priority.METRIC, (), (), replayed=True, thinned=thinned)
-        self._outgoing.append(Outgoing(lane.spool, frame, SeqSet(), now_ns))
+        thinned = lane.spool.thinned(THINNED_RANGES) if self._has_window() else ()
+        if thinned:
+            frame = self._frame(lane, Priority.METRIC, (), (), replayed=True, thinned=thinned)
+            self._send(lane, frame, now_ns, frames)
+
+    def _send(
+        self, lane: Lane, frame: TelemetryFrame, now_ns: int, frames: list[TelemetryFrame]
+    ) -> None:
+        due_ns = now_ns + self._patience_ns()
+        self._outgoing.append(Outgoing(lane.spool, frame, SeqSet(frame.ranges), now_ns, due_ns))
         frames.append(frame)
 
     def _frame(
@@ -269,8 +283,19 @@ class Outbox:
 
     # Waiting.
 
+    def _patience_ns(self) -> int:
+        """How long a frame sent now waits for its answer."""
+        shortest_ns = self._limits.resend_ns
+        if not self._unanswered:
+            return shortest_ns
+        longest_ns = shortest_ns * min(2**self._unanswered, PATIENCE_MAX)
+        return round(self._draw.uniform(longest_ns / 2, longest_ns))
+
     def _expire(self, now_ns: int) -> None:
-        late = [o for o in self._outgoing if now_ns - o.sent_ns >= self._limits.resend_ns]
+        late = [o for o in self._outgoing if now_ns >= o.due_ns]
+        if any(o.sent_ns >= self._round_ns for o in late):  # the others were told of already
+            self._unanswered = min(self._unanswered + 1, PATIENCE_MAX)
+            self._round_ns = now_ns
         for outgoing in late:
             self._put_back(outgoing)
             self._outgoing.remove(outgoing)
@@ -282,8 +307,6 @@ class Outbox:
             return
         for first, last in outgoing.left:
             lane.pending[outgoing.frame.priority].add(first, last)
-        if outgoing.frame.thinned:
-            lane.booked_ns = -(2**62)
 
     def _refill(self, now_ns: int) -> None:
         if self._budget_ns is not None:

@@ -215,7 +215,7 @@ class Telemetry:
                 log.warning("uplink: %s", error)
                 continue
             self._heard_ns = now_ns
-            spool = self.outbox.note_ack(ack)
+            spool = self.outbox.note_ack(ack, now_ns)
             if spool is not None:
                 self.journal.settle(
                     spool, stored=ack.stored, refused=ack.refused, thinned=ack.thinned

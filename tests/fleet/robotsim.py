@@ -287,7 +287,7 @@ class Simulated:
     def send_frames(self) -> None:
         for message in self.uplink.acks():
             ack = decode_ack(message)
-            if self.outbox.note_ack(ack) is not None:
+            if self.outbox.note_ack(ack, time.monotonic_ns()) is not None:
                 self.spool.settle(stored=ack.stored, refused=(), thinned=ack.thinned)
         for frame in self.outbox.next_frames(time.monotonic_ns()):
             said = contexts_of(frame.lines)

@@ -117,7 +117,7 @@ def test_unacknowledged_frames_are_sent_again_and_puback_does_not_count(make_rob
     robot.run(1.5)
     times = [f for f in robot.uplink.frames if f.priority is Priority.EVENT]
     assert len(times) == 1
-    robot.run(12)
+    robot.run(18)
     again = [f for f in robot.uplink.frames if f.priority is Priority.EVENT]
     assert len(again) == 3
     assert {f.lines for f in again} == {times[0].lines}
