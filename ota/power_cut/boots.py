@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from image.qemu import Guest, prepare
+from image.ssh import free_port
 from ota.boot_env import decision
 from ota.boot_env.decision import Content, Started
 from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, decode
-from ota.power_cut.guest import GuestError, Running, free_port
+from ota.power_cut.guest import GuestError, Running
 from ota.power_cut.prove import SLOT_POINTS, Say
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation

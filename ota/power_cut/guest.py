@@ -10,28 +10,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from image.qemu import Guest, command
+from image.ssh import Login
 from ota.power_cut.record import recorded
 
-SSH_OPTIONS: Final = (
-    "-o", "BatchMode=yes",
-    "-o", "ConnectTimeout=30",
-    "-o", "LogLevel=ERROR",
-    "-o", "StrictHostKeyChecking=no",
-    "-o", "UserKnownHostsFile=/dev/null",
-)  # fmt: skip
-NO_ANSWER: Final = 255  # what ssh itself ends with when the other side is gone
 BOOT_ID: Final = "cat /proc/sys/kernel/random/boot_id"
 LOOK_S: Final = 10  # a login takes seconds of the emulated processors, and the gate looks at them
 
 
 class GuestError(Exception):
     """What the guest did not do, and the end of what its console said."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -85,14 +72,7 @@ class Running:
         raise GuestError(f"not within {timeout_s} s: {what}\n{self.console()[-3000:]}")
 
     def try_ssh(self, words: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
-        line = ["ssh", *SSH_OPTIONS, "-p", str(self.guest.ssh_port), "-i", str(self.key)]
-        line += ["operator@127.0.0.1", words]
-        try:
-            return subprocess.run(
-                line, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(line, NO_ANSWER, "", f"silent for {timeout_s} s")
+        return Login(self.guest.ssh_port, self.key).ask(words, timeout_s=timeout_s)
 
     def ssh(self, words: str, timeout_s: float = 180) -> str:
         done = self.try_ssh(words, timeout_s)

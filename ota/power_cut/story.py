@@ -18,8 +18,9 @@ from typing import Final
 from image.data import prepare_guest
 from image.layers import Entry
 from image.qemu import Guest
+from image.ssh import free_port
 from ota.power_cut.emulated import GRUB_CFG
-from ota.power_cut.guest import Running, free_port
+from ota.power_cut.guest import Running
 from ota.power_cut.images import Images
 from ota.power_cut.prove import Mark
 from ota.power_cut.recording import Recording

@@ -13,7 +13,7 @@ from fleet.pki import Authority
 from fleet.prepare import LocalRobot, make_settings
 from fleet.settings import FleetSettings, write_settings
 from image.enrolment import Invitation, read_invitation
-from tests.boot.guest import GENTLY
+from image.ssh import GENTLY
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "10.0.2.2"  # this machine, as a guest sees it

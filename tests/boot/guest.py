@@ -1,7 +1,6 @@
 """One emulated robot for tests: started, watched on its serial port, asked over SSH."""
 
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -10,23 +9,7 @@ from pathlib import Path
 from image.data import acceptance_wish, prepare_guest
 from image.enrolment import Invitation
 from image.qemu import Guest, start
-
-SSH_OPTIONS = (
-    "-o", "BatchMode=yes",
-    "-o", "ConnectTimeout=30",
-    "-o", "LogLevel=ERROR",
-    "-o", "StrictHostKeyChecking=no",
-    "-o", "UserKnownHostsFile=/dev/null",
-)  # fmt: skip
-# Whoever looks takes no processor from the guest: its arm brakes when its world stands still.
-GENTLY = ("nice", "-n", "19")
-NO_ANSWER = 255  # what ssh itself ends with when the other side is gone
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from image.ssh import Login, free_port
 
 
 @dataclass
@@ -66,15 +49,8 @@ class Robot:
     def try_ssh(
         self, command: str, *, user: str = "operator", timeout_s: float = 180, key: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        words = [*GENTLY, "ssh", *SSH_OPTIONS, "-p", str(self.guest.ssh_port)]
-        words += ["-i", str(self.key)] if key else ["-o", "PubkeyAuthentication=no"]
-        words = [*words, f"{user}@127.0.0.1", command]
-        try:
-            return subprocess.run(
-                words, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(words, NO_ANSWER, "", f"silent for {timeout_s} s")
+        login = Login(self.guest.ssh_port, self.key)
+        return login.ask(command, user=user, timeout_s=timeout_s, with_key=key)
 
     def kernel_started_s(self) -> float:
         """Seconds from power-on until the kernel's clock began."""
@@ -83,13 +59,7 @@ class Robot:
 
     def put(self, source: Path, name: str) -> str:
         """A program of the tests', in the operator's home; where it is."""
-        words = ["scp", *SSH_OPTIONS, "-P", str(self.guest.ssh_port), "-i", str(self.key)]
-        subprocess.run(
-            [*words, str(source), f"operator@127.0.0.1:{name}"],
-            check=True,
-            capture_output=True,
-            timeout=600,
-        )
+        Login(self.guest.ssh_port, self.key).put(source, name)
         place = f"/home/operator/{name}"
         self.ssh(f"chmod 755 {place}")
         return place
