@@ -33,9 +33,9 @@ def test_gate_runs_every_stage_and_prints_its_time(tmp_path: Path) -> None:
     ran = gate(tmp_path, 'echo "made $1"')
     assert ran.returncode == 0, ran.stdout + ran.stderr
     made = re.findall(r"^made (.*)$", ran.stdout, re.M)
-    assert made == ["test", "test-sample", "test-image-sample"]
+    assert made == ["test", "test-sample", "power-cut-sample", "test-image-sample"]
     times = re.findall(r"^== (.*): \d+ s$", ran.stdout, re.M)
-    assert len(times) == 4
+    assert len(times) == 5
     assert times[-1] == "all stages"
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from tests.boot.conftest import NAME
 from tests.boot.fleet_side import FleetSide
@@ -45,36 +47,47 @@ def rearm(robot: Robot) -> str:
     return robot.try_ssh(words).stdout
 
 
-def test_robot_asks_and_an_operator_approves(robot: Robot, fleet_side: FleetSide):
+@pytest.fixture(scope="module")
+def known(robot: Robot, fleet_side: FleetSide) -> Robot:
+    """It has asked, an operator has approved, and its certificate is there."""
     wait_until("the robot asks", lambda: fleet_side.has_asked(NAME), robot)
     assert "certified" in fleet_side.ask("enrol", "approve", NAME)
     there = "sudo test -s /data/bedplate/pki/robot.crt"
     wait_until("its certificate is there", lambda: robot.try_ssh(there).returncode == 0, robot)
+    return robot
 
 
-def test_it_does_a_task_and_the_fleet_knows(robot: Robot, fleet_side: FleetSide):
+def test_robot_asks_and_an_operator_approves(known: Robot):
+    text = known.ssh("sudo cat /data/bedplate/pki/robot.crt")
+    (name,) = x509.load_pem_x509_certificate(text.encode()).subject.get_attributes_for_oid(
+        NameOID.COMMON_NAME
+    )
+    assert str(name.value).endswith(f"/{NAME}")
+
+
+def test_it_does_a_task_and_the_fleet_knows(known: Robot, fleet_side: FleetSide):
     rearmed: list[str] = []
 
     def done() -> bool:
         said = {name: fleet_side.events(NAME, name) for name in ("task.done", *STOPS)}
         stopped, again = (said[name][:1] for name in STOPS)
         if stopped and (not again or stopped[0]["time_ns"] > again[0]["time_ns"]):
-            rearmed.extend(rearm(robot).splitlines())
+            rearmed.extend(rearm(known).splitlines())
         return bool(said["task.done"])
 
-    wait_until("a task is done", done, robot)
+    wait_until("a task is done", done, known)
     print(f"re-armed {len(rearmed)} times")
     failed = fleet_side.events(NAME, "task.failed")
     assert failed == []
 
 
-def test_its_boot_report_arrives_and_finds_nothing_wrong(robot: Robot, fleet_side: FleetSide):
-    wait_until("the report", lambda: bool(fleet_side.events(NAME, "boot.reported")), robot)
-    report = json.loads(robot.ssh("sudo cat /run/bedplate/boot.json"))
+def test_its_boot_report_arrives_and_finds_nothing_wrong(known: Robot, fleet_side: FleetSide):
+    wait_until("the report", lambda: bool(fleet_side.events(NAME, "boot.reported")), known)
+    report = json.loads(known.ssh("sudo cat /run/bedplate/boot.json"))
     assert report["problems"] == []
     assert report["healthy"] is True
     stages = {stage["name"]: stage["at_s"] for stage in report["stages"]}
-    print("stages", json.dumps(stages), "login", robot.seen_s)
+    print("stages", json.dumps(stages), "login", known.seen_s)
     assert {"control_cycle", "kernel_compared", "telemetry"} <= set(stages)
     (event, *_) = fleet_side.events(NAME, "boot.reported")
     assert event["boot"] == report["boot_id"]
@@ -89,10 +102,10 @@ def test_first_cycle_comes_not_long_after_the_login_prompt(robot: Robot):
     assert first_cycle_s <= LOGIN_RATIO_MAX * robot.seen_s["login:"]
 
 
-def test_nothing_is_lost_on_the_way(robot: Robot, fleet_side: FleetSide):
+def test_nothing_is_lost_on_the_way(known: Robot, fleet_side: FleetSide):
     def accounted() -> bool:
         rows = json.loads(fleet_side.try_ask("accounting", "--json").stdout or "[]")
         own = [row for row in rows if row["robot_id"] == NAME]
         return bool(own) and own[0]["stored"] > 0 and own[0]["missing"] == 0
 
-    wait_until("stored and nothing missing", accounted, robot)
+    wait_until("stored and nothing missing", accounted, known)
