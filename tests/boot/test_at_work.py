@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from tests.boot.conftest import NAME
 from tests.boot.fleet_side import FleetSide
 from tests.boot.guest import Robot
+from tests.boot.updates import let_in
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
 WORK_S = 1500  # ends a hang: an emulated robot starts slowly on a busy machine
@@ -50,11 +51,7 @@ def rearm(robot: Robot) -> str:
 @pytest.fixture(scope="module")
 def known(robot: Robot, fleet_side: FleetSide) -> Robot:
     """It has asked, an operator has approved, and its certificate is there."""
-    wait_until("the robot asks", lambda: fleet_side.has_asked(NAME), robot)
-    assert "certified" in fleet_side.ask("enrol", "approve", NAME)
-    there = "sudo test -s /data/bedplate/pki/robot.crt"
-    wait_until("its certificate is there", lambda: robot.try_ssh(there).returncode == 0, robot)
-    return robot
+    return let_in(robot, fleet_side)
 
 
 def test_robot_asks_and_an_operator_approves(known: Robot):
