@@ -36,6 +36,9 @@ def load(
     task_period: Annotated[str, typer.Option(help="From one task to the next.")] = "30s",
     metric_period: Annotated[str, typer.Option(help="From one row of metrics to the next.")] = "1s",
     samples: Annotated[int, typer.Option(min=1, max=100, help="Rows in that time.")] = 1,
+    traces: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of tasks whose journey they tell.")
+    ] = 0.1,
     fleet_dir: FleetDir = DEFAULT_DIR,
 ) -> None:
     """Simulated robots: real frames and acknowledgements over MQTT and TLS, made-up contents.
@@ -54,6 +57,7 @@ def load(
             task_period_s=parse_duration(task_period),
             metric_period_s=parse_duration(metric_period),
             samples=samples,
+            traces_ratio=traces,
             bad=bad,
         )
         history_s = 0.0 if history is None else parse_duration(history)

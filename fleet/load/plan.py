@@ -34,6 +34,7 @@ class Plan:
     task_period_s: float = 30.0
     metric_period_s: float = 1.0
     samples: int = 1  # of each metric in that time
+    traces_ratio: float = 0.1  # of tasks, those whose journey is told
     reason: str = "gripper_slip"  # why tasks of the bad version fail
     bad: Bad | None = None
     tasks: tuple[tuple[str, float], ...] = field(default=TASKS)

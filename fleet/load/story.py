@@ -6,10 +6,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fleet.load.journey import Attempt, journey
 from fleet.load.plan import Plan
 from records import Priority
 from runtime.telemetry.client import Value
 from runtime.telemetry.line import typed_names
+from runtime.telemetry.span import MEASUREMENT, fields_of, is_sampled, trace_id_of
 
 NS = 10**9
 REASONS = ("grasp_missed", "part_dropped", "object_not_seen", "pick_timeout")
@@ -43,7 +45,7 @@ class Story:
         # Two streams of chance and order, so that how often one asks changes nothing.
         self._draw = random.Random(f"{plan.seed}/{number}/tasks")
         self._draw_metrics = random.Random(f"{plan.seed}/{number}/metrics")
-        self._said = {Priority.EVENT: 0, Priority.METRIC: 1}
+        self._said = {True: 0, False: 1}  # of tasks, and metrics
         self._waiting: list[Said] = []
         self._task_id = number * 100_000
         self._version = plan.version_of(number, start_ns)
@@ -69,36 +71,48 @@ class Story:
         self._task_id += 1
         task = self._draw.choice(self._plan.tasks)[0]
         likely = self._plan.success(self._number, at_ns, task)
-        begun_ns, attempt = at_ns, 1
         self._event(at_ns, "task.started", task)
-        failed, at_ns = self._attempt(at_ns, task, self._draw.random() < likely)
+        attempts = [self._attempt(at_ns, task, self._draw.random() < likely)]
+        failed = attempts[0].reason
         if failed and self._draw.random() < 0.3:  # a second try, which seldom helps
-            at_ns += NS // 2
-            self._event(at_ns, "recovery.retried", task, attempt=2.0, reason=failed)
-            attempt = 2
-            failed, at_ns = self._attempt(at_ns, task, False)
-        self._end(begun_ns, at_ns, task, attempt, failed)
-        self.busy_until_ns = at_ns
+            again_ns = attempts[0].over_ns + NS // 2
+            self._event(again_ns, "recovery.retried", task, attempt=2.0, reason=failed)
+            attempts.append(self._attempt(again_ns, task, False))
+        self._end(at_ns, attempts[-1].over_ns, task, len(attempts), attempts[-1].reason)
+        self._journey(at_ns, task, attempts)
+        self.busy_until_ns = attempts[-1].over_ns
 
-    def _attempt(self, at_ns: int, task: str, well: bool) -> tuple[str, int]:
-        """Why it failed, or "", and when it was over."""
+    def _attempt(self, begun_ns: int, task: str, well: bool) -> Attempt:
         draw = self._draw
         steps = (("perception.looked", 28.0), ("decision.made", 15.0))
+        over_ns = [begun_ns]
         for name, typical_ms in steps:
             took_ms = _log_normal(draw, typical_ms)
-            at_ns += round(took_ms * 1e6)
-            self._event(at_ns, name, task, latency_ms=took_ms)
+            over_ns.append(over_ns[-1] + round(took_ms * 1e6))
+            self._event(over_ns[-1], name, task, latency_ms=took_ms)
+        _, looked_ns, at_ns = over_ns
         took_ms = _log_normal(draw, 145.0)
         reason = "" if well else self._reason(at_ns, task)
         name = "action.done" if well else "action.failed"
         more: dict[str, Value] = {"latency_ms": took_ms, "command": draw.uniform(-1, 1)}
         more["reason"] = reason or "none"
         self._event(at_ns + round(took_ms * 1e6), name, task, "info", **more)
-        at_ns += round(draw.uniform(2.5, 5.0) * NS)
-        self._event(at_ns, "feedback.given", task, good=well)
+        end_ns = at_ns + round(draw.uniform(2.5, 5.0) * NS)
+        self._event(end_ns, "feedback.given", task, good=well)
         if reason:
-            self._event(at_ns + 1, "task.attempt_failed", task, "warning", reason=reason)
-        return reason, at_ns + 2
+            self._event(end_ns + 1, "task.attempt_failed", task, "warning", reason=reason)
+        return Attempt(begun_ns, looked_ns, at_ns, end_ns + 2, reason)
+
+    def _journey(self, at_ns: int, task: str, attempts: list[Attempt]) -> None:
+        """Of one task in so many, as the trace's own number decides."""
+        site, name = self._plan.site(self._number), self._plan.name(self._number)
+        trace_id = trace_id_of(site, name, self._task_id, at_ns)
+        if not is_sampled(trace_id, self._plan.traces_ratio):
+            return
+        over_ns = attempts[-1].over_ns
+        for span in journey(trace_id, self._task_id, task, at_ns, attempts):
+            fields = {**fields_of(span, over_ns), "source": "agentd"}
+            self._say(over_ns, MEASUREMENT, Priority.METRIC, fields)
 
     def _reason(self, at_ns: int, task: str) -> str:
         bad = self._plan.bad
@@ -173,8 +187,9 @@ class Story:
     def _say(
         self, at_ns: int, measurement: str, priority: Priority, fields: Mapping[str, Value]
     ) -> None:
-        self._said[priority] += 2
-        order = self._said[priority]
+        of_tasks = measurement in ("event", MEASUREMENT)
+        self._said[of_tasks] += 2
+        order = self._said[of_tasks]
         heapq.heappush(self._waiting, Said(at_ns, order, measurement, priority, fields))
 
 

@@ -1,4 +1,4 @@
-"""Somebody between a client and its database who takes his time."""
+"""Somebody between a client and its database who takes his time, or hangs up."""
 
 import select
 import socket
@@ -11,11 +11,16 @@ Place = tuple[str, int] | Path
 
 
 class SlowDoor:
-    """Listens at `here`; what `there` answers comes `delay_s` later, as long as that is set."""
+    """Listens at `here`; what `there` answers comes `delay_s` later, as long as that is set.
+
+    The answer after the next `cut_after` is kept back, and the connection ended in its stead.
+    """
 
     def __init__(self, here: Place, there: Place) -> None:
         self.delay_s = 0.0
         self.answers_delayed = 0
+        self.cut_after: int | None = None
+        self.cuts = 0
         self._there = there
         self._door = _socket(here)
         self._door.bind(_name(here))
@@ -48,12 +53,25 @@ class SlowDoor:
                         data = end.recv(CHUNK_BYTES)
                         if not data:
                             return
-                        if end is server and self.delay_s:
-                            self.answers_delayed += 1
-                            time.sleep(self.delay_s)
+                        if end is server and self._answers_badly():
+                            return
                         (client if end is server else server).sendall(data)
             except OSError:  # one of them has left
                 return
+
+    def _answers_badly(self) -> bool:
+        """Waits as long as is wanted; whether the connection ends here."""
+        if self.delay_s:
+            self.answers_delayed += 1
+            time.sleep(self.delay_s)
+        if self.cut_after is None:
+            return False
+        if self.cut_after > 0:
+            self.cut_after -= 1
+            return False
+        self.cut_after = None
+        self.cuts += 1
+        return True
 
 
 def _socket(place: Place) -> socket.socket:

@@ -26,6 +26,7 @@ from fleet.settings import FleetSettings, InfluxSettings, write_settings
 from fleet.store.books import Books
 from fleet.store.series import Query
 from tests.fleet.conftest import Broker, Postgres, wait_for
+from tests.fleet.load.world import MEASUREMENTS
 from tests.fleet.ports import own_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -141,7 +142,7 @@ def _check(settings: FleetSettings, crowd: Crowd) -> None:
     for robot in crowd.robots:
         numbers = [
             int(point.fields["seq"])
-            for measurement in ("event", "control", "joint", "perception", "policy")
+            for measurement in MEASUREMENTS
             for point in store.points(Query(measurement, robot.robot_id, limit=10**6))
         ]
         assert sorted(numbers) == list(range(1, robot.spool.head + 1))

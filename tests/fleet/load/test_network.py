@@ -19,6 +19,7 @@ from fleet.store.embedded import EmbeddedStore
 from fleet.store.series import Query
 from tests.fleet.conftest import wait_for
 from tests.fleet.load.wire import Namespace, Weather, Wire, why_not
+from tests.fleet.load.world import MEASUREMENTS
 
 ROOT = Path(__file__).resolve().parents[3]
 BROKER = "10.0.2.2"  # a name that its certificate has
@@ -131,7 +132,7 @@ def _check(settings: FleetSettings) -> None:
         for account in accounts:
             numbers = [
                 int(point.fields["seq"])
-                for measurement in ("event", "control", "joint", "perception", "policy")
+                for measurement in MEASUREMENTS
                 for point in store.points(Query(measurement, account.robot_id, limit=10**6))
             ]
             assert sorted(numbers) == list(range(1, account.head + 1))

@@ -15,6 +15,7 @@ from fleet.robot import parse_live
 from records import Priority
 from runtime.telemetry.frame import Ack, decode_frame, encode_frame
 from runtime.telemetry.ranges import SeqSet, expand
+from runtime.telemetry.span import Span, Status, read_span
 
 NOW_NS = 1_700_000_000 * 10**9
 HOUR_NS = 3600 * 10**9
@@ -44,6 +45,34 @@ def test_times_ascend_and_every_task_has_its_whole_story() -> None:
     for name in ("perception.looked", "decision.made", "feedback.given"):
         assert names.count(name) >= ended
     assert 0.75 < names.count("task.done") / ended < 1.0
+
+
+def test_one_task_in_so_many_tells_its_journey_as_a_robot_does() -> None:
+    plan = Plan(metric_period_s=3600, task_period_s=20, traces_ratio=0.25)
+    said = told(plan, 5, hours=4)
+    ends = {
+        item.fields["task_id"]: item.fields["name"] == "task.done"
+        for item in said
+        if item.fields.get("name") in ("task.done", "task.failed")
+    }
+    spool = Spool("robot-005", plan.site(5), 7)
+    spool.add([item for item in said if item.measurement == "span"], "v23")
+    spans = [read_span(held.line) for held in spool.held.values()]
+    journeys: dict[int, list[Span]] = {}
+    for span in spans:
+        assert span is not None
+        journeys.setdefault(span.task_id, []).append(span)
+    assert 0.15 < len(journeys) / len(ends) < 0.35
+    for task_id, steps in journeys.items():
+        (root,) = [step for step in steps if not step.parent_id]
+        assert (root.status is Status.OK) is ends[task_id]
+        ids = {step.span_id for step in steps}
+        assert len(ids) == len(steps)
+        assert {step.parent_id for step in steps} - {""} <= ids
+        assert all(root.start_ns <= step.start_ns <= (step.end_ns or 0) for step in steps)
+        assert {step.name for step in steps} >= {"attempt", "select", "inference", "command"}
+    silent = told(Plan(metric_period_s=3600, task_period_s=20, traces_ratio=0.0), 5)
+    assert not [item for item in silent if item.measurement == "span"]
 
 
 def test_a_planted_version_is_told_of_and_fails_at_its_task_alone() -> None:

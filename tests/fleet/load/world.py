@@ -24,8 +24,9 @@ from runtime.telemetry.frame import decode_ack, encode_frame
 from runtime.topics import TopicName, address
 
 NOW_S = 1_700_000_000
+MEASUREMENTS = ("event", "span", "control", "joint", "perception", "policy")
 YEAR_S = 365 * 86_400
-PLAN = Plan(robots=4, seed=5, task_period_s=20, metric_period_s=15)
+PLAN = Plan(robots=4, seed=5, task_period_s=20, metric_period_s=15, traces_ratio=0.3)
 
 
 class Clock:
@@ -171,7 +172,7 @@ class World:
 
     def _stored(self) -> dict[str, list[int]]:
         numbers: dict[str, list[int]] = {}
-        for measurement in ("event", "control", "joint", "perception", "policy"):
+        for measurement in MEASUREMENTS:
             for point in self.store.points(Query(measurement, limit=10**6)):
                 numbers.setdefault(point.tags["robot"], []).append(int(point.fields["seq"]))
         return numbers
