@@ -11,16 +11,24 @@ PEOPLE_STALE_MS = 1000.0
 Values = Mapping[Signal, float | None]
 
 
-def signals(
-    live: Mapping[str, Any] | None,
-    silent_s: float,
-    earlier: tuple[float, int] | None = None,
-) -> Values:
-    """`earlier` is (seconds ago, misses then). A robot that is silent is known for nothing else."""
-    values: dict[Signal, float | None] = dict.fromkeys(Signal)
-    values[Signal.SILENT_S] = silent_s
-    if live is None:
-        return values
+OF_ROBOT = (
+    Signal.STOP_LEVEL,
+    Signal.STOP_COLLISION,
+    Signal.ESTOP,
+    Signal.SAFETY_VETO,
+    Signal.MISSES_PER_MINUTE,
+    Signal.WORKSPACE_UNKNOWN,
+    Signal.MOTOR_TEMP_C,
+    Signal.SPOOL_USED_RATIO,
+    Signal.SPOOL_NOT_DURABLE,
+    Signal.DISK_FREE_RATIO,
+    Signal.CONTROL_AGE_MS,
+)
+
+
+def signals(live: Mapping[str, Any], earlier: tuple[float, int] | None = None) -> Values:
+    """What one live message says. `earlier` is (seconds ago, misses then)."""
+    values: dict[Signal, float | None] = dict.fromkeys(OF_ROBOT)
     _control(live.get("control"), earlier, values)
     people, verdict, spool = live.get("people"), live.get("verdict"), live.get("spool")
     if people is not None:

@@ -14,7 +14,7 @@ from fleet.alerts.engine import Place
 from fleet.alerts.lane import Change, Lane, Turn
 from fleet.alerts.state import StateError, read_lane, write_lane
 from fleet.alerts.tables import EPISODE, HEARD, LANE, NOTICE
-from fleet.store.rows import Transaction, hold, read
+from fleet.store.rows import Transaction, hold, insert, read
 
 NS_PER_DAY = 86_400_000_000_000
 NOTICES_KEPT = 10_000
@@ -46,17 +46,16 @@ class AlertRows:
 
     def write(self, entry: Entry, now_ns: int) -> None:
         """Twice the same changes nothing."""
+        fired = [one for one in entry.changes if one[1].turn is not Turn.ENDED]
+        ended = [(s, c.rule, c.at_ns) for s, c in entry.changes if c.turn is Turn.ENDED]
+        ended += [(alert.subject, alert.key, at_ns) for alert, at_ns in entry.ended]
+        told = [{**_row_of(alert), "told_ns": now_ns} for alert in entry.told]
         with Transaction(self._rows) as connection:
             hold(connection, ["alerts"])
-            for place, lane in entry.lanes.items():
-                _write_lane(connection, place, lane)
-            for subject, change in entry.changes:
-                self._write_change(connection, subject, change)
-            for alert in entry.told:
-                row = _row_of(alert)
-                _put_episode(connection, row, {"told_ns": now_ns, "summary": alert.summary})
-            for alert, ended_ns in entry.ended:
-                _end_episode(connection, alert.subject, alert.key, ended_ns)
+            _write_lanes(connection, entry.lanes)
+            _put_episodes(connection, [self._row_of_change(*one) for one in fired], ())
+            _put_episodes(connection, told, ("told_ns", "summary"))
+            _end_episodes(connection, ended)
             if entry.heard is not None:
                 connection.execute(sql.delete(HEARD))
                 connection.execute(sql.insert(HEARD).values(id=1, body=orjson.dumps(entry.heard)))
@@ -129,12 +128,9 @@ class AlertRows:
             newest = sql.select(sql.func.max(NOTICE.c.id)).scalar_subquery()
             connection.execute(sql.delete(NOTICE).where(NOTICE.c.id <= newest - NOTICES_KEPT))
 
-    def _write_change(self, connection: Connection, subject: str, change: Change) -> None:
+    def _row_of_change(self, subject: str, change: Change) -> dict[str, Any]:
         rule = self._rules.rules[change.rule]
-        if change.turn is Turn.ENDED:
-            _end_episode(connection, subject, change.rule, change.at_ns)
-            return
-        row = {
+        return {
             "subject": subject,
             "rule": change.rule,
             "began_ns": change.at_ns,
@@ -145,7 +141,6 @@ class AlertRows:
             "value": change.value,
             "past": change.past,
         }
-        _put_episode(connection, row, {})
 
 
 def _row_of(alert: ActiveAlert) -> dict[str, Any]:
@@ -162,27 +157,56 @@ def _row_of(alert: ActiveAlert) -> dict[str, Any]:
     }
 
 
-def _put_episode(connection: Connection, row: Mapping[str, Any], more: Mapping[str, Any]) -> None:
-    key = sql.and_(*(EPISODE.c[name] == row[name] for name in ("subject", "rule", "began_ns")))
-    if connection.execute(sql.select(EPISODE.c.id).where(key)).first() is None:
-        connection.execute(sql.insert(EPISODE).values({**row, **more}))
-    elif more:
-        connection.execute(sql.update(EPISODE).where(key).values({**more}))
-
-
-def _end_episode(connection: Connection, subject: str, rule: str, ended_ns: int) -> None:
-    mine = sql.and_(
-        EPISODE.c.subject == subject,
-        EPISODE.c.rule == rule,
-        EPISODE.c.ended_ns.is_(None),
-        EPISODE.c.began_ns <= ended_ns,
+def _put_episodes(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], changes: tuple[str, ...]
+) -> None:
+    """One that is there already gets no more than the `changes`."""
+    if not rows:
+        return
+    statement = insert(connection.dialect.name, EPISODE)
+    same = ["subject", "rule", "began_ns"]
+    put = (
+        statement.on_conflict_do_update(
+            index_elements=same, set_={name: statement.excluded[name] for name in changes}
+        )
+        if changes
+        else statement.on_conflict_do_nothing(index_elements=same)
     )
-    connection.execute(sql.update(EPISODE).where(mine).values(ended_ns=ended_ns))
+    connection.execute(put, rows)
 
 
-def _write_lane(connection: Connection, place: Place, lane: Lane | None) -> None:
-    mine = sql.and_(LANE.c.subject == place[0], LANE.c.signal == place[1].value)
-    connection.execute(sql.delete(LANE).where(mine))
-    if lane is not None:
-        row = {"subject": place[0], "signal": place[1].value, "body": write_lane(lane)}
-        connection.execute(sql.insert(LANE).values(row))
+def _end_episodes(connection: Connection, ended: Sequence[tuple[str, str, int]]) -> None:
+    """All that had begun by then and goes on."""
+    if ended:
+        connection.execute(_END, [{"s": s, "r": r, "at_ns": at_ns} for s, r, at_ns in ended])
+
+
+def _write_lanes(connection: Connection, lanes: Mapping[Place, Lane | None]) -> None:
+    gone = [{"s": subject, "g": of.value} for (subject, of), lane in lanes.items() if lane is None]
+    rows = [
+        {"subject": subject, "signal": signal.value, "body": write_lane(lane)}
+        for (subject, signal), lane in lanes.items()
+        if lane is not None
+    ]
+    if gone:
+        connection.execute(_GONE, gone)
+    if rows:
+        statement = insert(connection.dialect.name, LANE)
+        body = {"body": statement.excluded.body}
+        put = statement.on_conflict_do_update(index_elements=["subject", "signal"], set_=body)
+        connection.execute(put, rows)
+
+
+_GONE = sql.delete(LANE).where(
+    LANE.c.subject == sql.bindparam("s"), LANE.c.signal == sql.bindparam("g")
+)
+_END = (
+    sql.update(EPISODE)
+    .where(
+        EPISODE.c.subject == sql.bindparam("s"),
+        EPISODE.c.rule == sql.bindparam("r"),
+        EPISODE.c.ended_ns.is_(None),
+        EPISODE.c.began_ns <= sql.bindparam("at_ns"),
+    )
+    .values(ended_ns=sql.bindparam("at_ns"))
+)

@@ -34,6 +34,7 @@ class Engine:
     _seen: dict[Place, Tracks] = field(default_factory=dict[Place, Tracks])
     _dirty: set[Place] = field(default_factory=set[Place])
     _due: dict[Place, int] = field(default_factory=dict[Place, int])
+    _gaps: set[Place] = field(default_factory=set[Place])  # where the past has a gap
 
     def __post_init__(self) -> None:
         self._by_signal: dict[Signal, dict[str, Rule]] = {}
@@ -52,7 +53,7 @@ class Engine:
             before = self.lanes.get(place) or Lane()
             lane, changes, used = take(before, rules, sample, self._bounds)
             self._count(before, sample, used=used)
-            self.lanes[place] = lane
+            self._put(place, lane)
             self._see(place, rules, before, sample)
             found += [(sample.subject, change) for change in changes]
         return found
@@ -79,7 +80,8 @@ class Engine:
         return view(rule, tracks.get(key, Track()), now_ns)
 
     def restore(self, lanes: Mapping[Place, Lane]) -> None:
-        self.lanes.update(lanes)
+        for place, lane in lanes.items():
+            self._put(place, lane)
         self._dirty |= set(lanes)
 
     def begin(self, subject: str, signals: Iterable[Signal], at_ns: int) -> None:
@@ -87,6 +89,10 @@ class Engine:
         for signal in signals:
             if signal in self._by_signal:
                 self.lanes.setdefault((subject, signal), Lane(at_ns, at_ns, at_ns))
+
+    def with_gaps(self) -> set[str]:
+        """Of whom something may be missing that would be of use yet."""
+        return {subject for subject, _signal in self._gaps}
 
     def gap(self, subject: str, signals: Iterable[Signal]) -> tuple[int, int] | None:
         """From when until when something is missing that would be of use yet."""
@@ -109,6 +115,15 @@ class Engine:
             self._seen.pop(place, None)
             self._due.pop(place, None)
             self._dirty.discard(place)
+            self._gaps.discard(place)
+
+    def _put(self, place: Place, lane: Lane) -> None:
+        self.lanes[place] = lane
+        past = lane.past
+        if past is not None and past.until_ns - past.newest_ns > self._bounds.gap_ns:
+            self._gaps.add(place)
+        elif self._gaps:
+            self._gaps.discard(place)
 
     def _views(self, place: Place, now_ns: int) -> Iterator[tuple[str, str, View]]:
         tracks = self._tracks(place)

@@ -59,6 +59,8 @@ def fold(rule: Rule, before: Track, sample: Sample) -> Track:
     if condition is Condition.CLEAR and before.phase is Phase.INACTIVE and not before.edges:
         # All is well and was: nearly every sample of a fleet, so it is made without detours.
         return Track(Phase.INACTIVE, before.since_ns, at_ns, before.held_ns, sample.value)
+    if condition is Condition.HOLDS and before.phase is Phase.FIRING and before.held:
+        return _firing_on(rule, before, sample)  # nearly every other one
     began = condition is Condition.HOLDS and not before.held
     edges = _recent(rule, (*before.edges, at_ns) if began else before.edges, at_ns)
     held = before.held if condition is Condition.UNKNOWN else condition is Condition.HOLDS
@@ -113,6 +115,13 @@ def _holding(rule: Rule, before: Track, here: Track) -> Track:
     if at_ns - (here.since_ns or 0) >= ns(rule.for_s):
         return replace(here, phase=Phase.FIRING, since_ns=at_ns, flapping=_flaps(rule, here))
     return here
+
+
+def _firing_on(rule: Rule, before: Track, sample: Sample) -> Track:
+    edges = _recent(rule, before.edges, sample.at_ns)
+    flapping = len(edges) >= rule.flap.changes
+    since_ns, at_ns = before.since_ns, sample.at_ns
+    return Track(Phase.FIRING, since_ns, at_ns, at_ns, sample.value, True, edges, flapping)
 
 
 def _clearing(rule: Rule, here: Track) -> Track:

@@ -14,9 +14,9 @@ from math import isfinite
 from typing import Any, Final
 
 from conf.schema.alerts import RobotMode, Signal
+from fleet.alerts.news import News
 from fleet.alerts.sample import Sample
 from fleet.alerts.service import Alerts
-from fleet.alerts.sources import News
 from fleet.store.series import Query, SeriesStore, StoreUnavailableError
 from runtime.telemetry.line import Point, plain_names
 
@@ -95,8 +95,7 @@ class Past:
             self._next_ns = self.from_ns + 1
         else:
             self._next_ns = points[-1].time_ns + 1
-        found = (one for point in points for one in self._samples(point))
-        return [one for one in found if self.news.is_new(one)]
+        return [one for point in points for one in self._samples(point)]
 
     def _samples(self, point: Point) -> Iterator[Sample]:
         fields, at_ns = plain_names(point.fields), point.time_ns
@@ -105,7 +104,7 @@ class Past:
         index = bisect_right(self._modes, at_ns, key=lambda one: one[0])
         modes = self._modes[index - 1][1] if index else frozenset[RobotMode]()
         for signal, value in self._values(point.measurement, fields, at_ns).items():
-            yield Sample(self.robot_id, signal, at_ns, value, modes)
+            yield from self.news.tell(self.robot_id, signal, value, at_ns, modes)
 
     def _note_mode(self, fields: Mapping[str, Any], at_ns: int) -> None:
         mask, level = number(fields.get("mode")), number(fields.get("stop_level"))
@@ -199,7 +198,10 @@ class Recall:
             self._past = None
 
     def _next(self, heard: Sequence[tuple[str, Mapping[str, Any]]]) -> Past | None:
-        for robot_id, live in heard:
+        waiting = self._alerts.with_gaps()
+        for robot_id, live in heard if waiting else ():
+            if robot_id not in waiting:
+                continue
             gap = self._alerts.gap_of(robot_id, SIGNALS)
             if gap is None or self._done.get(robot_id, 0) >= gap[1]:
                 continue

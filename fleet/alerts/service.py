@@ -110,6 +110,10 @@ class Alerts:
     def note_heard(self, subject: str, at_ns: int) -> None:
         self._heard[subject] = at_ns
 
+    def with_gaps(self) -> set[str]:
+        with self._lock:
+            return self.engine.with_gaps()
+
     def gap_of(self, subject: str, signals: Iterable[Signal]) -> tuple[int, int] | None:
         with self._lock:
             return self.engine.gap(subject, signals)

@@ -9,26 +9,15 @@ from typing import Any
 
 from conf.schema.alerts import Alerts, RobotMode, Signal
 from fleet.alerts.fold import Condition, judge
+from fleet.alerts.news import News
 from fleet.alerts.sample import FLEET, Sample, ns
 from fleet.metrics.measure import Latency
 from fleet.metrics.now import FleetNow
 from fleet.metrics.query import Tally
-from fleet.signals import signals
+from fleet.signals import Values, signals
 
 HOUR_NS = 3_600_000_000_000
-REPEAT_NS = 5_000_000_000
 DROPS_KEPT = 1000
-QUANTA: Mapping[Signal, float] = {
-    Signal.CONTROL_AGE_MS: 100.0,
-    Signal.MISSES_PER_MINUTE: 5.0,
-    Signal.MOTOR_TEMP_C: 0.5,
-    Signal.GRIPPER_PRESSURE_RATIO: 0.02,
-    Signal.SPOOL_USED_RATIO: 0.01,
-    Signal.DISK_FREE_RATIO: 0.01,
-    Signal.STUCK_S: 5.0,
-    Signal.SILENT_S: 1.0,
-}
-"""A value that moves by less says nothing new, and is passed on only now and then."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +29,6 @@ class Heard:
     received_ns: int
     misses_before: tuple[float, int] | None = None
     was_heard: bool = True  # False: not by this process, so it is silent for at least that long
-
-
-@dataclass
-class News:
-    """Lets through what may change how a rule stands, and the rest only now and then."""
-
-    rules: Alerts
-    _passed: dict[Signal, tuple[float | None, int, frozenset[RobotMode]]] = field(
-        default_factory=dict[Signal, tuple[float | None, int, frozenset[RobotMode]]]
-    )
-
-    def is_new(self, sample: Sample) -> bool:
-        signal, value, at_ns = sample.signal, sample.value, sample.at_ns
-        quantum = QUANTA.get(signal)
-        shown = value if value is None or quantum is None else value // quantum
-        before = self._passed.get(signal)
-        if before is not None and before[0] == shown and before[2] == sample.modes:
-            if at_ns == before[1]:
-                return False
-            if 0 <= at_ns - before[1] < REPEAT_NS and self.is_calm(signal, value):
-                return False
-        self._passed[signal] = (shown, at_ns, sample.modes)
-        return True
-
-    def is_calm(self, signal: Signal, value: float | None) -> bool:
-        """No rule holds by it, nor would go on holding."""
-        sample = Sample("", signal, 0, value)
-        return value is not None and all(
-            judge(rule, sample, firing=True) is Condition.CLEAR
-            for rule in self.rules.rules.values()
-            if rule.signal is signal
-        )
 
 
 @dataclass
@@ -99,28 +56,42 @@ class RobotSource:
 
     def samples(self, heard: Heard, now_ns: int) -> list[Sample]:
         """All times are wall-clock. What is not known of a robot that is heard is said to be so."""
-        made = dict(signals(heard.live, heard.silent_s, heard.misses_before))
-        if heard.live is not None:
-            self._modes = self._modes_of(heard.live)
-            made[Signal.STUCK_S] = self._stuck_s(heard.live, now_ns)
-            made[Signal.GRIPPER_PRESSURE_RATIO] = self._pressure(heard.live)
-            made[Signal.SILENT_S] = 0.0
-        elif not heard.was_heard and self._news.is_calm(Signal.SILENT_S, heard.silent_s):
-            made[Signal.SILENT_S] = None  # a silence that began earlier is not over for that
-        made[Signal.NETWORK_DROPS_PER_HOUR] = float(self._drops_within(now_ns))
+        by_robot, by_server = self._by_robot(heard, now_ns), self._by_server(heard, now_ns)
+        modes, found = self._now_in(), list[Sample]()
         at_ns = self._event_ns(heard, now_ns)
         if heard.live is not None:
             self.heard_ns = at_ns
-        found: list[Sample] = []
-        for signal, value in made.items():
-            by_server = signal in (Signal.SILENT_S, Signal.NETWORK_DROPS_PER_HOUR)
-            if signal in _OF_ROWS or (heard.live is None and not by_server):
-                continue  # of a silent robot nothing is known but its silence
-            when_ns = now_ns if by_server else at_ns
-            sample = Sample(self.robot_id, signal, when_ns, value, self._now_in())
-            if self._news.is_new(sample):
-                found.append(sample)
+        for values, when_ns in ((by_robot, at_ns), (by_server, now_ns)):
+            for signal, value in values.items():
+                found += self._news.tell(self.robot_id, signal, value, when_ns, modes)
         return found
+
+    def _by_robot(self, heard: Heard, now_ns: int) -> Values:
+        """Of a silent robot nothing is known but its silence."""
+        if heard.live is None:
+            return {}
+        self._modes = self._modes_of(heard.live)
+        return {
+            **signals(heard.live, heard.misses_before),
+            Signal.STUCK_S: self._stuck_s(heard.live, now_ns),
+            Signal.GRIPPER_PRESSURE_RATIO: self._pressure(heard.live),
+        }
+
+    def _by_server(self, heard: Heard, now_ns: int) -> Values:
+        silent_s: float | None = 0.0 if heard.live is not None else heard.silent_s
+        if heard.live is None and not heard.was_heard and not self._is_silence(heard.silent_s):
+            silent_s = None  # a silence that began earlier is not over for that
+        drops = float(self._drops_within(now_ns))
+        return {Signal.SILENT_S: silent_s, Signal.NETWORK_DROPS_PER_HOUR: drops}
+
+    def _is_silence(self, silent_s: float) -> bool:
+        """Whether a rule holds by it, or would go on holding."""
+        sample = Sample(self.robot_id, Signal.SILENT_S, 0, silent_s)
+        return any(
+            judge(rule, sample, firing=True) is not Condition.CLEAR
+            for rule in self.rules.rules.values()
+            if rule.signal is Signal.SILENT_S
+        )
 
     def _event_ns(self, heard: Heard, now_ns: int) -> int:
         wall_ns = None if heard.live is None else heard.live.get("wall_ns")
@@ -134,9 +105,8 @@ class RobotSource:
         return self._modes | {RobotMode.MAINTENANCE} if self.maintenance else self._modes
 
     def _modes_of(self, live: Mapping[str, Any]) -> frozenset[RobotMode]:
-        known = {mode.value: mode for mode in RobotMode}
         said = (live.get("mode") or {}).get("modes", ())
-        found = {known[word] for word in said if word in known}
+        found = {_MODES[word] for word in said if word in _MODES}
         control = live.get("control")
         if control is not None and control["stop"]["level"] != "none":
             found.add(RobotMode.STOPPED)
@@ -169,20 +139,7 @@ class RobotSource:
         return len(self._drops)
 
 
-_OF_ROWS = frozenset(
-    {
-        Signal.SUCCESS_RATIO,
-        Signal.RECORDS_MISSING,
-        Signal.SLOT_DRIFT,
-        Signal.VERSION_DRIFT,
-        Signal.FLEET_SUCCESS_RATIO,
-        Signal.FLEET_ERROR_RATIO,
-        Signal.FLEET_LATENCY_P95_MS,
-        Signal.FLEET_OFFLINE_RATIO,
-        Signal.SERVER_DISK_FREE_RATIO,
-    }
-)
-"""Made from the fleet's books, below."""
+_MODES = {mode.value: mode for mode in RobotMode}
 
 
 @dataclass(frozen=True)
