@@ -278,11 +278,17 @@ def test_books_lead_back_to_the_configuration(side: Side) -> None:
     assert rows == {"a": (1, 2), "b": (3, 3)}
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5))
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.recursive(st.none() | INT64 | st.text(), st.lists, max_leaves=5))
 def test_account_of_any_json_is_read_or_refused(value: object) -> None:
     for field in ("epoch", "head", "pending", "counters"):
         raw = {"v": 1, "epoch": 1, "head": 1, "pending": [], "counters": {}, field: value}
         try:
-            parse_account(orjson.dumps(raw))
-        except (ValueError, TypeError):
+            epoch, head, pending, counters = parse_account(orjson.dumps(raw))
+        except ValueError:
             continue
+        assert (epoch, head, counters) == (raw["epoch"], raw["head"], raw["counters"])
+        assert [list(one) for one in pending] == raw["pending"]
+        assert min(epoch, head) >= 0

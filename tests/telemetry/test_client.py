@@ -191,12 +191,21 @@ def test_memory_sink_carries_the_same_as_a_socket() -> None:
     assert sink.drain() == []
 
 
-@given(st.binary(max_size=200))
+GOOD = encode_record(
+    Record(RecordKind.EVENT, "agentd", "task.done", Severity.INFO, 5, {"a": 1, "text": "x"}), 0
+)
+CHANGED = st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=3)).map(
+    lambda change: GOOD[: change[0]] + change[1] + GOOD[change[0] + 1 :]
+)
+
+
+@given(st.binary(max_size=200) | CHANGED)
 def test_decode_any_bytes_gives_a_record_or_a_format_error(datagram: bytes) -> None:
     try:
-        decode_record(datagram)
+        record, dropped = decode_record(datagram)
     except RecordFormatError:
         return
+    assert decode_record(encode_record(record, dropped)) == (record, dropped)
 
 
 @given(

@@ -145,9 +145,18 @@ def test_decode_malformed_line_says_what_is_wrong(line: bytes, reason: str) -> N
         decode_line(line)
 
 
-@given(st.binary(max_size=200))
+GOOD = line_of("joint", {"q": 0.5, "well": True, "note": 'a "word", or two'})
+CHANGED = st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=3)).map(
+    lambda change: GOOD[: change[0]] + change[1] + GOOD[change[0] + 1 :]
+)
+
+
+@given(st.binary(max_size=200) | CHANGED)
 def test_decode_any_bytes_gives_a_point_or_a_line_error(line: bytes) -> None:
     try:
-        decode_line(line)
+        point = decode_line(line)
     except LineError:
         return
+    assert point.fields
+    assert {type(value) for value in point.fields.values()} <= {bool, int, float, str}
+    assert abs(point.time_ns) < 2**63

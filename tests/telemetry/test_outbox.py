@@ -70,6 +70,7 @@ def test_a_record_that_nobody_answers_is_sent_ever_later_up_to_a_bound() -> None
     assert RESEND_S <= first <= RESEND_S + LATE_S
     assert all(gap > RESEND_S for gap in others)
     assert min(others[2:]) >= RESEND_S * PATIENCE_MAX / 2
+    assert max(others) <= RESEND_S * PATIENCE_MAX + LATE_S
     assert len(set(others[2:])) > 1  # by chance
 
 

@@ -142,10 +142,12 @@ def test_state_of_another_version_or_none_is_refused() -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_a_lane_or_are_refused(text) -> None:
+    made = SETS[0].rules
     try:
-        read_lane(text, SETS[0].rules)
+        lane = read_lane(text, made)
     except StateError:
         return
+    assert read_lane(write_lane(lane), made) == lane
 
 
 def test_rule_that_is_gone_is_forgotten_and_a_new_one_begins() -> None:

@@ -107,13 +107,18 @@ def test_phases_that_mean_nothing_are_refused(text: str) -> None:
         parse_phases(text)
 
 
-@given(st.text(max_size=60))
+WORDS = st.sampled_from(["71", "-0.5", "unknown", "firing", "ok", "@busy", "x3", "x0", "71x2", "x"])
+
+
+@given(st.text(max_size=60) | st.lists(WORDS, max_size=6).map(" ".join))
 def test_any_text_is_a_series_or_is_refused(text: str) -> None:
     for parse in (parse_series, parse_phases):
         try:
-            parse(text)
+            found = parse(text)
         except SeriesError:
             continue
+        assert found
+        assert parse(f"{text} {text}") == found * 2
 
 
 @given(st.lists(st.sampled_from(PHASES), min_size=1, max_size=50))
