@@ -79,11 +79,11 @@ def decide(readings: Iterable[Reading], elapsed_s: float, timeout_s: float) -> D
         return Decision(Verdict.FAIL, tuple(row.sentence() for row in lasting))
     if not math.isfinite(elapsed_s) or elapsed_s < 0:
         return Decision(Verdict.UNKNOWN, (f"the clock says {elapsed_s} s", *reasons))
+    if not bad:  # the deadline ends waiting: what is seen to be good needs none
+        return Decision(Verdict.PASS, ())
     if elapsed_s >= timeout_s:
         late = f"not decided within {timeout_s:g} s ({elapsed_s:.0f} s have passed)"
         return Decision(Verdict.FAIL, (late, *reasons))
-    if not bad:
-        return Decision(Verdict.PASS, ())
     known_nothing = all(row.certainty is Certainty.UNKNOWN for row in all_of_them)
     return Decision(Verdict.UNKNOWN if known_nothing else Verdict.WAITING, reasons)
 

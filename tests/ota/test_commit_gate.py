@@ -68,6 +68,12 @@ def test_a_reading_that_nobody_took_never_passes_and_fails_at_the_deadline(item:
     assert any(item.value in reason for reason in late.reasons)
 
 
+def test_the_deadline_ends_waiting_not_what_is_seen_to_be_well() -> None:
+    """A slow start may use all the time there is: a slot that is well then is no bad one."""
+    assert decide(WELL, 601, 600).verdict is Verdict.PASS
+    assert decide((*WELL, reading(Item.FLEET, 1)), 601, 600).verdict is Verdict.FAIL
+
+
 def test_nothing_read_at_all_is_unknown() -> None:
     assert decide((), 1, 600).verdict is Verdict.UNKNOWN
 
