@@ -1,4 +1,7 @@
-"""The live message of a simulated robot: the shape of a real one, from few numbers."""
+"""The live message of a simulated robot: the shape of a real one that is well, from few numbers.
+
+It says of its spool what a robot's would say, so that no rule holds of a robot for being simulated.
+"""
 
 import math
 from typing import Any
@@ -42,7 +45,8 @@ def live_message(
             "gripper": {"command": 0.0, "pressure_kpa": 46.0, "holding": busy},
             "battery_ratio": 0.8, "latency": {"wake": latency, "cycle": latency},
         },
-        "perception": None, "people": None, "policy": None, "plan": None, "verdict": None,
+        "perception": None, "policy": None, "plan": None, "verdict": None,
+        "people": {"age_ms": 30.0, "count": 0, "places_m": [], "workspace": "clear"},
         "mode": {
             "age_ms": 20.0, "modes": ["nominal"], "margin_multiplier": 1.0, "speed_scale": 1.0,
             "policy_rate_hz": 100, "perception_rate_hz": 30,
@@ -55,7 +59,7 @@ def live_message(
         "spool": {
             "records": {"alert": 0, "event": 0, "metric": len(spool.held)},
             "used_bytes": 300 * len(spool.held), "max_bytes": 60_000_000, "committed": spool.head,
-            "durable": False, "disk_full": False, "counters": {},
+            "durable": True, "disk_full": False, "counters": {},
         },
         "uplink": {"connected": True, "on_their_way": 0, "heard_age_ms": 500.0},
     }  # fmt: skip

@@ -90,3 +90,15 @@ def test_a_frame_shows_whether_it_is_late(replayed: bool) -> None:
     assert is_late(encode_frame(frame)[:1024]) is replayed
     assert not is_late(b"")
     assert not is_late(b'{"v":1,"replayed":true}'[:7])
+
+
+def test_who_gathers_sleeps_until_it_is_time_or_enough() -> None:
+    inbox: Inbox[Item] = Inbox(gather_s=30)
+    taken: list[Item] = []
+    taker = threading.Thread(target=lambda: taken.extend(inbox.take(30)))
+    taker.start()
+    for number in range(BATCH_MESSAGES):  # the first wakes it, the last ends its gathering
+        inbox.put(Item(number, False))
+    taker.join(20)
+    assert not taker.is_alive()
+    assert [item.number for item in taken] == list(range(BATCH_MESSAGES))
