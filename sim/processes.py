@@ -30,6 +30,10 @@ def wants_influxdb(config: Config) -> bool:
     return config.telemetry.store is Store.INFLUXDB
 
 
+def wants_alertmanager(config: Config) -> bool:
+    return config.alerts.notify.alertmanager
+
+
 SIM_PROCESSES: tuple[ProcessSpec, ...] = (
     ProcessSpec(
         name="plant",
@@ -107,6 +111,16 @@ FLEET_PROCESSES: tuple[ProcessSpec, ...] = (
         command=FLEET_SIDE,
         budget=Budget(cpu_ratio=0.10, memory_mib=350),
         runs=wants_influxdb,
+        start_order=8,
+        network=True,
+    ),
+    ProcessSpec(
+        name="alertmanager",
+        area=Area.FLEET,
+        module="fleet.alerts.alertmanagerd",
+        command=FLEET_SIDE,
+        budget=Budget(cpu_ratio=0.02, memory_mib=60),
+        runs=wants_alertmanager,
         start_order=8,
         network=True,
     ),

@@ -20,6 +20,7 @@ from conf.control import write_control
 from conf.load import compose
 from conf.profile import write_profile
 from conf.schema import Config
+from fleet.alerts.alertmanager import program
 from fleet.clock import SystemClock
 from fleet.people.first import Welcome, welcome
 from fleet.prepare import Prepared
@@ -46,6 +47,7 @@ from sim.supplies import install_skill, prepare_fleet_side
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = ROOT / "runtime/controld/target/bin"
 CONTROLD = BINARIES / "controld"
+NOTIFIER = "alerts.notify.alertmanager"
 START_TIMEOUT_S = 120.0
 STATUS_EVERY_S = 10.0
 POLL_S = 0.5
@@ -169,10 +171,13 @@ def compose_profile(options: RunOptions) -> Config:
             overrides=[*options.overrides, *more],
         ).config
 
-    store = [] if options.store is None else [f"telemetry.store={options.store}"]
-    first = composed(*store)
+    wanted = [] if options.store is None else [f"telemetry.store={options.store}"]
+    if program() is not None and not any(NOTIFIER in word for word in options.overrides):
+        wanted.append(f"{NOTIFIER}=true")
+    first = composed(*wanted)
     taken: set[int] = set()
     broker, page = first.telemetry.broker, first.telemetry.page
+    notify = first.alerts.notify
     ports = {
         "telemetry.broker.port": (broker.port, free_port(broker.port, taken)),
         "telemetry.broker.relay_port": (broker.relay_port, free_port(broker.relay_port, taken)),
@@ -182,8 +187,11 @@ def compose_profile(options: RunOptions) -> Config:
             free_port(page.enrolment_port, taken),
         ),
     }
+    if notify.alertmanager:
+        port = free_port(notify.alertmanager_port, taken)
+        ports[f"{NOTIFIER}_port"] = (notify.alertmanager_port, port)
     changed = [f"{key}={port}" for key, (usual, port) in ports.items() if port != usual]
-    return composed(*store, *changed) if changed else first
+    return composed(*wanted, *changed) if changed else first
 
 
 def chosen_processes(config: Config) -> tuple[ProcessSpec, ...]:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from conf.schema import Config
+from fleet.alerts.alertmanager import AlertmanagerError
 from fleet.broker import BrokerError
 from fleet.influxd import InfluxdError
 from fleet.prepare import LocalRobot, Prepared, prepare
@@ -49,7 +50,7 @@ def prepare_fleet_side(config: Config, paths: Paths, fleet: Path) -> Prepared:
     local = LocalRobot(paths.pki, paths.agent_socket, paths.faults_socket)
     try:
         return prepare(config, fleet, local)
-    except (BrokerError, InfluxdError, OSError) as error:
+    except (AlertmanagerError, BrokerError, InfluxdError, OSError) as error:
         raise LaunchError(str(error)) from error
 
 

@@ -23,7 +23,7 @@ from sim.launch import (
     remove_memory,
     stop_stale,
 )
-from sim.run import RunOptions, compose_profile
+from sim.run import RunOptions, chosen_processes, compose_profile
 
 CONFIGURATION = """[unix_http_server]
 file={run}/s.sock
@@ -115,6 +115,19 @@ def test_the_profile_names_the_ports_that_are_used(tmp_path):
         found = compose_profile(RunOptions(var=tmp_path)).telemetry
     assert found.page.port != usual.page.port
     assert len({found.page.port, found.broker.port, found.broker.relay_port}) == 3
+
+
+@pytest.mark.parametrize("installed", ["/usr/bin/prometheus-alertmanager", None])
+def test_alertmanager_is_started_where_it_is_installed_and_nobody_says_otherwise(
+    tmp_path, monkeypatch, installed
+):
+    monkeypatch.setattr("sim.run.program", lambda: installed)
+    config = compose_profile(RunOptions(var=tmp_path))
+    names = {spec.name for spec in chosen_processes(config)}
+    assert ("alertmanager" in names) is (installed is not None)
+    refused = RunOptions(var=tmp_path, overrides=("alerts.notify.alertmanager=false",))
+    names = {spec.name for spec in chosen_processes(compose_profile(refused))}
+    assert "alertmanager" not in names
 
 
 def test_ending_the_supervisor_ends_even_a_child_that_ignores_it(supervisor):

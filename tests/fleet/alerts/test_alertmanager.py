@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from fleet.alerts.alertmanager import (
     write_configuration,
 )
 from fleet.alerts.tell import AlertmanagerTeller
+from fleet.settings import FleetSettings, write_settings
 from tests.fleet.alerts.test_service import Hook
 from tests.fleet.conftest import wait_for
 from tests.fleet.ports import own_port
@@ -176,6 +178,25 @@ def test_alertmanager_listens_on_loopback_alone(site: Site) -> None:
     ).stdout.splitlines()
     ours = [line.split()[3] for line in listening if f"pid={site.process.pid}," in line]
     assert ours == [f"127.0.0.1:{site.notify.alertmanager_port}"]
+
+
+def test_process_of_the_development_supervisor_becomes_alertmanager(
+    has_alertmanager: None, settings: FleetSettings
+) -> None:
+    notify = parsed({"alertmanager": True, "alertmanager_port": own_port(39_193)})
+    alerts = settings.alerts.model_copy(update={"notify": notify})
+    write_settings(settings.model_copy(update={"alerts": alerts}))
+    words = [sys.executable, "-m", "fleet.alerts.alertmanagerd", "--fleet-dir", str(settings.root)]
+    client = Alertmanager(notify, PAGE)
+    with (settings.root / "alertmanager.log").open("ab") as log:
+        process = subprocess.Popen(words, stderr=log)
+    try:
+        wait_for(client.is_ready, 60)
+        assert "alertmanager" in Path(f"/proc/{process.pid}/exe").resolve().name
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(30)
 
 
 def test_what_is_refused_is_said_and_told_again(has_alertmanager: None) -> None:
