@@ -56,7 +56,9 @@ def reasons_to_stay_open(
     """Empty: it may be closed. Recovery is verified, not declared."""
     if incident.state is State.CLOSED:
         return ["it is closed already"]
-    reasons = [f"{member.subject} still fires: {member.summary}" for member in incident.firing]
+    reasons = [
+        f"{member.subject} still fires: {member.summary.rstrip('.')}" for member in incident.firing
+    ]
     if incident.members and not incident.firing:
         ended_ns = max(member.ended_ns or 0 for member in incident.members)
         calm_for_s = (now_ns - ended_ns) / NS_PER_S

@@ -130,5 +130,10 @@ def entry_of_event(point: Point) -> Entry:
 
 def event_line(point: Point) -> str:
     fields: Mapping[str, Any] = plain_names(point.fields)
-    rest = [f"{name}={value}" for name, value in fields.items() if name not in QUIET_FIELDS]
+    rest = [f"{name}={_short(value)}" for name, value in fields.items() if name not in QUIET_FIELDS]
     return " ".join([str(fields.get("name", "event")), *rest])[:500]
+
+
+def _short(value: Any) -> str:
+    """Numbers are floats in the store; nobody has task 4711.0."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -130,7 +130,8 @@ class Incidents:
             lines = self._do(action, subject, now_ns)
         except StoreUnavailableError as error:
             lines = [f"not possible: {error}"]
-        return "\n".join([f"{action.value}:", *(lines or ["nothing was found"])])
+        what = action.value.replace("_", " ")
+        return "\n".join([f"{what}:", *(lines or ["nothing was found"])])
 
     def _do(self, action: FirstAction, subject: str, now_ns: int) -> list[str]:
         robot_id = None if subject == FLEET else subject

@@ -4,11 +4,13 @@ Forms that need no script: each answers with the page again, or with why nothing
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup, escape
 
 from fleet.alerts.sample import FLEET
 from fleet.api.incidents import ID_MAX, Document
@@ -22,6 +24,8 @@ from fleet.problem import ProblemError
 from fleet.security import Csrf, Hosts, is_own_form, note
 
 SHOWN = 50
+_LINK = re.compile(r"\[([^\]]{1,80})\]\(([\w-]{1,80})\.md\)")
+_CODE = re.compile(r"`([^`]{1,200})`")
 STALE = "That form was too old, nothing was done. Please try again."
 EMPTY = "Please write something."
 Number = Annotated[int, Path(ge=1, le=ID_MAX)]
@@ -86,7 +90,7 @@ class IncidentPages:
                 lambda: self._desk.open(title, who, subject=about, runbook=runbook)
             )
         except RefusedError as error:
-            return await self._list(request, f"{error}.".capitalize(), 409)
+            return await self._list(request, f"Nothing was done: {error}.", 409)
         return RedirectResponse(f"/incidents/{made}", 303)
 
     async def note(
@@ -198,9 +202,16 @@ class IncidentPages:
             time_of=time_of,
             lasted=lasted,
             shown=lambda command: shown(command, robot_id),
+            worded=worded,
         )
         page.status_code = status
         return page
+
+
+def worded(text: str) -> Markup:
+    """A step as its page has it: links to other runbooks, and names in another type."""
+    linked = _LINK.sub(r'<a href="/runbooks/\2">\1</a>', str(escape(text)))
+    return Markup(_CODE.sub(r"<code>\1</code>", linked))  # what was there is escaped
 
 
 def _runbooks() -> list[str]:

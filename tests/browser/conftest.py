@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from conf.load import compose
 from fleet.prepare import LocalRobot, Prepared, prepare
@@ -88,7 +88,7 @@ def _speak(robot: Simulated, paused: Event, ending: Event) -> None:
 
 
 def _wait_until_served(prepared: Prepared, log: Path) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 150
     with httpx.Client(base_url=prepared.page_url) as client:
         while True:
             try:
@@ -109,5 +109,6 @@ def browser() -> Iterator[Browser]:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        expect.set_options(timeout=20_000)  # of a machine with other work
         yield started
         started.close()

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from fleet.alerts.sample import ns
+from fleet.incidents.evidence import event_line
 from fleet.incidents.watch import Incidents
+from fleet.page.incident_pages import worded
 from fleet.people.roles import Role
 from fleet.settings import FleetSettings
 from fleet.store.rows import open_rows
+from runtime.telemetry.line import Point
 from tests.fleet.alerts.made import rule, rules
 from tests.fleet.alerts.test_alertmanager import alert
 from tests.fleet.fleet_of import hear, name_of
@@ -51,6 +54,30 @@ def end(site: Bench) -> None:
 
 def form(client: Visitor, path: str, page: str, **fields: str):
     return client.post(path, data={"token": token_in(client.get(page).text), **fields})
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (
+            "follow [high rate](high_rate.md).",
+            'follow <a href="/runbooks/high_rate">high rate</a>.',
+        ),
+        ("`a.b` < `<c>`", "<code>a.b</code> &lt; <code>&lt;c&gt;</code>"),
+        ("[x](https://a.example/y.md) [x](../y.md)", "[x](https://a.example/y.md) [x](../y.md)"),
+        ('["><b>](y.md)', '<a href="/runbooks/y">&#34;&gt;&lt;b&gt;</a>'),
+    ],
+)
+def test_step_leads_to_other_runbooks_and_nowhere_else(written: str, shown: str) -> None:
+    assert str(worded(written)) == shown
+
+
+def test_event_in_a_timeline_has_no_more_digits_than_it_needs() -> None:
+    fields = {"name": "task.done", "task_id": 4711.0, "duration_s": 7.4, "skill.text": "pick"}
+    assert (
+        event_line(Point("event", {}, fields, 0))
+        == "task.done task_id=4711 duration_s=7.4 skill=pick"
+    )
 
 
 def test_incident_is_worked_through_by_its_page(site: Bench) -> None:
