@@ -64,13 +64,12 @@ class Settlement:
 
     @property
     def outcomes(self) -> dict[Outcome, SeqSet]:
-        refused = SeqSet(fold(sorted(self.refused))) if self.refused else SeqSet()
-        return {
-            Outcome.STORED: self.stored,
-            Outcome.REFUSED: refused,
-            Outcome.THINNED: self.thinned,
-            Outcome.REPLAYED: self.replayed,
-        }
+        """Those that there are."""
+        found = {Outcome.STORED: self.stored, Outcome.THINNED: self.thinned}
+        if self.refused:
+            found[Outcome.REFUSED] = SeqSet(fold(sorted(self.refused)))
+        found[Outcome.REPLAYED] = self.replayed
+        return {outcome: numbers for outcome, numbers in found.items() if numbers}
 
 
 def settle(connection: Connection, items: Sequence[Settlement]) -> list[SeqSet]:
@@ -106,7 +105,8 @@ class _Near:
         """A record that came live and is sent again did not come late."""
         numbers = item.outcomes
         fresh = self.not_stored(item, item.stored)
-        numbers[Outcome.REPLAYED] = self.not_stored(item, item.replayed)
+        if item.replayed:
+            numbers[Outcome.REPLAYED] = self.not_stored(item, item.replayed)
         for outcome, some in numbers.items():
             if some:
                 self._now.setdefault((*item.spool, outcome.value), SeqSet()).update(some)

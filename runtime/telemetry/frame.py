@@ -9,6 +9,7 @@ FrameError.
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -76,11 +77,17 @@ def decode_frame(message: bytes) -> TelemetryFrame:
     frame = _decode_header(raw, lines)
     if len(lines) != count(frame.ranges):
         raise FrameError(f"{count(frame.ranges)} sequence numbers for {len(lines)} lines")
-    tagset = encode_tags(tags_of(frame))
+    tagset = _tagset(frame.hardware, frame.robot_id, frame.site, frame.artifact_name)
     for number, line in enumerate(lines):
         if not is_of(line, tagset):
             raise FrameError(f"line {number} is no point of robot {frame.robot_id}: {line!r:.80}")
     return frame
+
+
+@lru_cache(maxsize=8192)
+def _tagset(*values: str) -> bytes:
+    """A robot's frames all have the same; `values` are in the order of the keys."""
+    return encode_tags(dict(zip(TAG_KEYS, values, strict=True)))
 
 
 def _split(message: bytes) -> tuple[bytes, bytes]:
