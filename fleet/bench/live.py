@@ -54,7 +54,7 @@ def live(robots: int, samples: int, seconds: float, store: Store) -> Live:
     with servers(store, page=True) as side:
         clock = SystemClock()
         plan = Plan(robots=robots, samples=samples)
-        crowd = Crowd(plan, side.settings, clock)
+        crowd, empty = Crowd(plan, side.settings, clock), side.disk_bytes()
         _run(crowd, WARM_S + robots / 100)
         looked_at = [robot.robot_id for robot in crowd.robots[:LOOKED_AT]]
         eyes = Eyes(side.sign_in_link(clock), side.page_url, looked_at)
@@ -69,7 +69,7 @@ def live(robots: int, samples: int, seconds: float, store: Store) -> Live:
         limit_s = time.monotonic() + max(60.0, 2 * seconds)
         settled = crowd.settle(lambda: time.monotonic() > limit_s)
         found = account(side, crowd.head)
-        disk = side.disk_bytes() / max(1, crowd.head) * during
+        disk = (side.disk_bytes() - empty) / max(1, crowd.head) * during
         answered = [item for robot in crowd.robots for item in robot.spool.answered]
         memory = {name: side.memory_mib(name) for name in side.parts if name != "influxd"}
         crowd.close()

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,12 @@ class Servers:
         return round(psutil.Process(self.parts[name].pid).memory_info().rss / 2**20, 1)
 
     def disk_bytes(self) -> int:
+        """Without SQLite's journals, which do not grow with what is stored."""
         root = self.settings.root
-        files = [*root.glob("*.sqlite*"), *(root / "influxdb").rglob("*")]
+        for path in root.glob("*.sqlite"):
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        files = [*root.glob("*.sqlite"), *(root / "influxdb").rglob("*")]
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def start(self, name: str, command: Sequence[str]) -> None:
