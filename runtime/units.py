@@ -20,6 +20,7 @@ START_S = 120
 SLOWED_START_S = 900  # in emulation all of them import at once, on one processor
 BOOT_MEMORY_MIB = 256
 HARDWARE_WATCHDOG_S = 20
+SLOWED_HARDWARE_WATCHDOG_S = 120  # where a starved host can keep the whole guest from its turn
 REBOOT_WATCHDOG_S = 60
 ACCEPTANCE_WISH = "acceptance-wanted"  # on data: how many cycles at most, or nothing
 TMPFILES = "/usr/lib/tmpfiles.d/bedplate.conf"
@@ -114,7 +115,7 @@ def render_units(
     files["bedplate.target"] = _target(files)
     files["sysusers.d/bedplate.conf"] = _sysusers(chosen)
     files["tmpfiles.d/bedplate.conf"] = _tmpfiles(place)
-    files["system.conf.d/bedplate.conf"] = _manager()
+    files["system.conf.d/bedplate.conf"] = _manager(slow_motion_of(config))
     return files
 
 
@@ -344,15 +345,18 @@ def _target(services: Iterable[str]) -> str:
     return f"{unit}\n[Install]\nWantedBy=multi-user.target\n"
 
 
-def _manager() -> str:
+def _manager(slow_motion: int) -> str:
     """systemd alone opens the hardware watchdog, and feeds it while it runs. controld's WatchdogSec
     is what a hung control process misses; restarts that do not help end in a forced reset, and a
     reset that hangs is ended by the hardware."""
+    slowed = slow_motion > 1
+    fed_s = SLOWED_HARDWARE_WATCHDOG_S if slowed else HARDWARE_WATCHDOG_S
     lines = [
-        f"RuntimeWatchdogSec={HARDWARE_WATCHDOG_S}s",
-        f"RebootWatchdogSec={REBOOT_WATCHDOG_S}s",
-        f"KExecWatchdogSec={REBOOT_WATCHDOG_S}s",
+        f"RuntimeWatchdogSec={fed_s}s",
+        f"RebootWatchdogSec={max(fed_s, REBOOT_WATCHDOG_S)}s",
+        f"KExecWatchdogSec={max(fed_s, REBOOT_WATCHDOG_S)}s",
         "CtrlAltDelBurstAction=none",
+        *([f"DefaultDeviceTimeoutSec={SLOWED_START_S}s"] if slowed else []),
     ]
     return "[Manager]\n" + "\n".join(lines) + "\n"
 

@@ -144,6 +144,19 @@ def test_control_that_cannot_be_kept_alive_resets_the_robot(orin):
     assert "FailureAction" not in other
 
 
+def test_a_slowed_guest_has_longer_before_anything_gives_it_up(orin):
+    """Its host may keep it from its turn for longer than a board ever would."""
+    guest = compose(hardware="qemu_arm64").config
+
+    def manager(config) -> configparser.SectionProxy:
+        files = render_units(PROCESSES, config, robot_place("x"))
+        return sections(files["system.conf.d/bedplate.conf"])["Manager"]
+
+    assert manager(guest)["RuntimeWatchdogSec"] == "120s"
+    assert manager(guest)["DefaultDeviceTimeoutSec"] == "900s"
+    assert "DefaultDeviceTimeoutSec" not in manager(orin)
+
+
 def test_hardware_watchdog_outlasts_what_the_units_try_first(orin):
     files = render_units(PROCESSES, orin, robot_place("x"))
     manager = sections(files["system.conf.d/bedplate.conf"])["Manager"]
