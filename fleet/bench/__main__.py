@@ -16,14 +16,17 @@ from fleet.bench.page import write_page
 from fleet.bench.peer import pair
 from fleet.bench.servers import load_average
 from fleet.bench.storm import storm
+from fleet.page.bench import measure
 
-PARTS = ("alone", "peer", "live", "storm")
+PARTS = ("paint", "alone", "peer", "live", "storm")
 
 
 def main() -> None:
     args = _arguments()
     figures: dict[str, Any] = {"cpus": os.cpu_count(), "load_average": load_average()}
     store = Store(args.store)
+    if "paint" in args.only:
+        figures["paint"] = measure(args.paint_robots, args.paint_times)
     if "alone" in args.only:
         figures["alone"] = [asdict(ingest_cost(50, 20, samples)) for samples in args.samples]
     if "peer" in args.only:
@@ -51,6 +54,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench-fleet")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--paint-robots", type=int, default=1000)
+    parser.add_argument("--paint-times", type=int, default=15)
     parser.add_argument("--robots", type=int, nargs="*", default=[10, 100])
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--samples", type=int, nargs="*", default=[1, 10], help="in each second")

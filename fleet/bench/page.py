@@ -24,6 +24,7 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
 
 def tables(figures: Mapping[str, Any]) -> str:
     parts = [
+        _paint(figures.get("paint")),
         _alone(figures.get("alone", [])),
         _peer(figures.get("peer", [])),
         _live(figures.get("live", [])),
@@ -31,6 +32,22 @@ def tables(figures: Mapping[str, Any]) -> str:
         _next(figures.get("live", [])),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _paint(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    head = (
+        "robots", "first paint p50 / p95 / max ms", "an empty page's", "server's answer ms",
+        "update ms", "fleetd, cores", "HTML KiB", "load average",
+    )  # fmt: skip
+    line = (
+        found["robots"], _spread(found["paint_ms"]["page"]["paint"]),
+        _spread(found["paint_ms"]["empty"]["paint"]), _spread(found["server"]["ms"]),
+        _spread(found["update_ms"]), found["fleetd_cpu_ratio"],
+        found["server"]["html_bytes"] / 1024, _load(found["load_average"]),
+    )  # fmt: skip
+    return _table("The fleet's page in Chromium (asked: paint 500, update 1,000 ms)", head, [line])
 
 
 def _alone(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -69,13 +86,13 @@ def _peer(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _live(rows: Sequence[Mapping[str, Any]]) -> str:
     head = (
-        "robots", "samples", "sent", "missing", "sent to stored p50 / p99 ms",
+        "robots", "samples", "sent", "stored", "missing", "sent to stored p50 / p99 ms",
         "made to stored p50 / p99 ms", "robot to page p50 / p99 ms",
         "cores: ingest, broker, page, load", "ingest MiB", "disk MiB per robot-day", "load average",
     )  # fmt: skip
     lines = [
         (
-            row["robots"], row["samples"], row["sent"], row["missing"],
+            row["robots"], row["samples"], row["sent"], row["stored"], row["missing"],
             _delay(row["sent_to_stored"]), _delay(row["made_to_stored"]), _delay(row["to_page"]),
             ", ".join(
                 _word(row["cpu_ratio"][name]) for name in ("ingest1", "broker", "page", "load")
@@ -131,6 +148,10 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> st
         return ""
     rule = f"|{'---|' * len(head)}"
     return "\n".join([f"### {title}", "", f"| {' | '.join(head)} |", rule, *lines, ""])
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    return " / ".join(_word(float(found[name])) for name in ("p50", "p95", "max"))
 
 
 def _delay(found: Mapping[str, Any]) -> str:

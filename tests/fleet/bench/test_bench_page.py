@@ -47,6 +47,23 @@ def test_tables_say_who_is_missing_what_was_busy_and_what_ten_thousand_would_tak
     assert "| 12.3 / 56.8 | - / - | 0.5, 0.1, 0.2, 0.9 |" in text
     assert "| 1 | 100 | 50 | 10 | 20 | 781 |" in text
     assert "Robots that come back" not in text
+    assert "Chromium" not in text
+
+
+def test_table_of_the_page_has_its_machine_beside_it() -> None:
+    spread = {"p50": 176, "p95": 364.4, "max": 504}
+    empty = {"p50": 92, "p95": 112, "max": 128}
+    paint = {
+        "robots": 1000,
+        "server": {"ms": {"p50": 34.4, "p95": 196.2, "max": 533.2}, "html_bytes": 40_960},
+        "paint_ms": {"page": {"paint": spread}, "empty": {"paint": empty}},
+        "update_ms": {"p50": 321.4, "p95": 559.5, "max": 972.1},
+        "fleetd_cpu_ratio": 0.436,
+        "load_average": 1.9,
+    }
+    text = tables({"paint": paint})
+    assert "| 1,000 | 176 / 364 / 504 | 92 / 112 / 128 | 34.4 / 196 / 533 | " in text
+    assert "| 321 / 560 / 972 | 0.436 | 40 | 1.9 (busy) |" in text
 
 
 def test_page_is_written_between_its_marks_as_often_as_one_likes(tmp_path: Path) -> None:
