@@ -13,13 +13,14 @@ Place = tuple[str, int] | Path
 class SlowDoor:
     """Listens at `here`; what `there` answers comes `delay_s` later, as long as that is set.
 
-    The answer after the next `cut_after` is kept back, and the connection ended in its stead.
+    The next message with `cut_at` in it is the last of its connection, and gets through if `heard`.
     """
 
     def __init__(self, here: Place, there: Place) -> None:
         self.delay_s = 0.0
         self.answers_delayed = 0
-        self.cut_after: int | None = None
+        self.cut_at = b""
+        self.heard = False
         self.cuts = 0
         self._there = there
         self._door = _socket(here)
@@ -53,25 +54,18 @@ class SlowDoor:
                         data = end.recv(CHUNK_BYTES)
                         if not data:
                             return
-                        if end is server and self._answers_badly():
+                        if self.cut_at and self.cut_at in data:
+                            self.cut_at = b""
+                            self.cuts += 1
+                            if self.heard:
+                                server.sendall(data)
                             return
+                        if end is server and self.delay_s:
+                            self.answers_delayed += 1
+                            time.sleep(self.delay_s)
                         (client if end is server else server).sendall(data)
             except OSError:  # one of them has left
                 return
-
-    def _answers_badly(self) -> bool:
-        """Waits as long as is wanted; whether the connection ends here."""
-        if self.delay_s:
-            self.answers_delayed += 1
-            time.sleep(self.delay_s)
-        if self.cut_after is None:
-            return False
-        if self.cut_after > 0:
-            self.cut_after -= 1
-            return False
-        self.cut_after = None
-        self.cuts += 1
-        return True
 
 
 def _socket(place: Place) -> socket.socket:

@@ -210,7 +210,7 @@ def test_influxdb_that_answers_too_late_has_written_and_nothing_is_double(
 def test_postgresql_that_is_slow_and_cuts_its_clients_off_leaves_nothing_lost_or_double(
     tmp_path: Path, postgres: Postgres, doors: Callable[..., SlowDoor]
 ) -> None:
-    """A connection is cut at the database now and then, wherever in a transaction it was."""
+    """It ends in a transaction, before the commit is heard, or before its answer is."""
     name = f".s.PGSQL.{postgresd.PORT}"
     folder = postgres.cluster.password.parent / "door"  # short, as a socket's path must be
     folder.mkdir()
@@ -219,12 +219,13 @@ def test_postgresql_that_is_slow_and_cuts_its_clients_off_leaves_nothing_lost_or
     world = World(tmp_path, 8, rows_url=settings.url)
 
     def fault() -> None:
-        door.cut_after = world.draw.choice((None, None, 2, 5, 9))
+        door.cut_at = world.draw.choice((b"", b"COMMIT", b"COMMIT", b"INSERT INTO"))
+        door.heard = world.draw.random() < 0.5
         door.delay_s = world.draw.choice((0.0, 0.02))
 
-    world.run(12, 12.0, fault)
+    world.run(16, 12.0, fault)
     assert world.refusals > 1
     assert min(door.answers_delayed, door.cuts) > 1
-    door.delay_s, door.cut_after = 0.0, None
+    door.delay_s, door.cut_at = 0.0, b""
     world.check()
     world.close()
