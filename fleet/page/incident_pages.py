@@ -6,11 +6,11 @@ Forms that need no script: each answers with the page again, or with why nothing
 import asyncio
 import re
 from collections.abc import Callable
+from html import escape
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from markupsafe import Markup, escape
 
 from fleet.alerts.sample import FLEET
 from fleet.api.incidents import ID_MAX, Document
@@ -208,10 +208,10 @@ class IncidentPages:
         return page
 
 
-def worded(text: str) -> Markup:
-    """A step as its page has it: links to other runbooks, and names in another type."""
-    linked = _LINK.sub(r'<a href="/runbooks/\2">\1</a>', str(escape(text)))
-    return Markup(_CODE.sub(r"<code>\1</code>", linked))  # what was there is escaped
+def worded(text: str) -> str:
+    """Markup of a step as its page has it: links to other runbooks, and names in another type."""
+    linked = _LINK.sub(r'<a href="/runbooks/\2">\1</a>', escape(text))
+    return _CODE.sub(r"<code>\1</code>", linked)
 
 
 def _runbooks() -> list[str]:

@@ -65,11 +65,11 @@ def form(client: Visitor, path: str, page: str, **fields: str):
         ),
         ("`a.b` < `<c>`", "<code>a.b</code> &lt; <code>&lt;c&gt;</code>"),
         ("[x](https://a.example/y.md) [x](../y.md)", "[x](https://a.example/y.md) [x](../y.md)"),
-        ('["><b>](y.md)', '<a href="/runbooks/y">&#34;&gt;&lt;b&gt;</a>'),
+        ('["><b>](y.md)', '<a href="/runbooks/y">&quot;&gt;&lt;b&gt;</a>'),
     ],
 )
 def test_step_leads_to_other_runbooks_and_nowhere_else(written: str, shown: str) -> None:
-    assert str(worded(written)) == shown
+    assert worded(written) == shown
 
 
 def test_event_in_a_timeline_has_no_more_digits_than_it_needs() -> None:
