@@ -36,7 +36,7 @@ class Track:
     since_ns: int | None = None  # when this phase began
     at_ns: int | None = None
     held_ns: int | None = None  # when the condition last held, or was last not known
-    value: float | None = None
+    value: float | None = None  # while it fires: the last that it fires for
     held: bool = False
     edges: tuple[int, ...] = ()  # when the condition began, within the window of flapping
     flapping: bool = False
@@ -65,13 +65,12 @@ def fold(rule: Rule, before: Track, sample: Sample) -> Track:
     edges = _recent(rule, (*before.edges, at_ns) if began else before.edges, at_ns)
     held = before.held if condition is Condition.UNKNOWN else condition is Condition.HOLDS
     here = replace(before, at_ns=at_ns, edges=edges, held=held)
-    if condition is not Condition.UNKNOWN:
-        here = replace(here, value=sample.value)
     match condition:
         case Condition.HOLDS:
-            return _holding(rule, before, replace(here, held_ns=at_ns))
+            return _holding(rule, before, replace(here, held_ns=at_ns, value=sample.value))
         case Condition.CLEAR:
-            return _clearing(rule, here)
+            after = _clearing(rule, here)
+            return after if after.phase is Phase.FIRING else replace(after, value=sample.value)
         case Condition.UNKNOWN:
             return _unknown(here)
 

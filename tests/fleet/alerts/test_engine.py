@@ -134,6 +134,17 @@ def test_alert_fires_only_after_its_condition_was_seen_to_hold_long_enough(point
     assert engine.counts.late == 0
 
 
+@given(st.lists(st.tuples(st.integers(0, 100), VALUES, MODES), max_size=60))
+def test_what_fires_shows_a_value_that_it_fires_for_not_one_that_is_well_again(points) -> None:
+    one = rule(clear=60.0, keep_firing_for_s=6.0)
+    track = Track()
+    for each in samples_of(points):
+        track = fold(one, track, each)
+        if track.phase is Phase.FIRING:
+            assert track.value is not None
+            assert track.value > 60.0
+
+
 def test_state_of_another_version_or_none_is_refused() -> None:
     for text in (b"", b"[]", b"{}", b'{"v": 2}', b'{"v": 1}', b'{"v": 1, "tracks": 3}'):
         with pytest.raises(StateError):
