@@ -14,7 +14,7 @@ from fleet.broker import broker_command, write_broker
 from fleet.metrics.loss import losses, total
 from fleet.pki import Authority
 from fleet.settings import FleetSettings, write_settings
-from fleet.store.books import Books
+from fleet.store.books import Account, Books
 from fleet.store.embedded import EmbeddedStore
 from fleet.store.series import Query
 from tests.fleet.conftest import wait_for
@@ -107,8 +107,10 @@ def test_nothing_is_lost_in_loss_delay_disorder_partition_and_reset(
 
         start(net.broker.command(*broker_command(files)))
         start(net.fleet.command(sys.executable, "-m", "fleet.ingestd", *tell))
-        robots = start(net.robots.command(sys.executable, "-m", *load, "--for", "30s", *tell))
-        net.weather(STORM, STORM, 8)
+        robots = start(net.robots.command(sys.executable, "-m", *load, "--for", "45s", *tell))
+        net.weather(STORM, STORM, 0)
+        wait_for(lambda: len(_accounts(far)) == CROWD, 120)  # all of them are heard
+        time.sleep(3)
         net.cut_off(net.to_robots, CROWD)
         net.cut_off(net.to_fleet, 1)
         net.weather(PARTED, PARTED, 5)
@@ -117,6 +119,11 @@ def test_nothing_is_lost_in_loss_delay_disorder_partition_and_reset(
         for wire in (net.to_robots, net.to_fleet):
             assert min(wire.lost, wire.doubled, wire.parted, wire.resets) > 0
         _check(far)
+
+
+def _accounts(settings: FleetSettings) -> list[Account]:
+    with closing(Books(settings.rows_url)) as books:
+        return list(books.accounts())
 
 
 def _check(settings: FleetSettings) -> None:
