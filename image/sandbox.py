@@ -18,6 +18,12 @@ class Bind:
     inside: str
 
 
+def namespaces() -> list[str]:
+    """Begins a command line whose mounts and processes end with it."""
+    rights = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *rights, "--mount", "--pid", "--fork", "--kill-child"]
+
+
 def run_inside(
     root: Path,
     command: Sequence[str],
@@ -33,7 +39,6 @@ def run_inside(
     The tree itself comes from the cache and may be in use elsewhere, so mount points are made in
     a memory file system over it, never in it.
     """
-    rights = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
     inner = f"cd {shlex.quote(cwd)} && exec {shlex.join(command)}"
     lines = ["set -eu", "mount -t tmpfs -o mode=755 stage /mnt", "mkdir /mnt/root"]
     lines += [
@@ -53,9 +58,8 @@ def run_inside(
         _bind(Path("/dev"), "/dev"),
         "exec chroot /mnt/root /bin/sh -c " + shlex.quote(inner),
     ]
-    words = ["unshare", *rights, "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
     run(
-        [*words, "\n".join(lines)],
+        [*namespaces(), "sh", "-c", "\n".join(lines)],
         why=why,
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
         log=log,

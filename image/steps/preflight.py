@@ -9,6 +9,7 @@ from pathlib import Path
 
 from image.plan import Plan
 from image.refusal import BuildRefused, Problem
+from image.sandbox import namespaces
 from image.steps import kernel as kernel_step
 from image.steps.base import root_is_cached
 from image.steps.fetch import missing
@@ -84,20 +85,20 @@ def space_problems(places: dict[str, Path], needed_bytes: int) -> list[Problem]:
     return problems
 
 
-def right_problems() -> list[Problem]:
-    """As root all is well; else user namespaces must be allowed."""
-    if os.getuid() == 0:
-        return []
-    words = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "true"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def right_problems(words: Sequence[str] | None = None) -> list[Problem]:
+    """Whether the build's namespaces can be made; `words` begin one."""
+    begun = namespaces() if words is None else words
+    done = subprocess.run([*begun, "true"], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return []
     return [
         Problem(
-            "rights of this user",
-            done.stderr.strip() or "no user namespaces",
-            "files of other owners are made in a namespace, or by root",
-            "sysctl kernel.unprivileged_userns_clone=1, or run it as root",
+            "rights of this user" if os.getuid() else "rights of root here",
+            done.stderr.strip() or "no namespaces for mounts",
+            "files of other owners are made in a namespace whose mounts end with it",
+            "sysctl kernel.unprivileged_userns_clone=1, or run it as root"
+            if os.getuid()
+            else "in a chroot, before it is entered: mount --bind DIR DIR: its / must be a mount",
         )
     ]
 

@@ -14,6 +14,7 @@ from image.steps import preflight as step
 from image.steps.preflight import (
     clock_problems,
     emulation_problems,
+    right_problems,
     space_problems,
     tool_problems,
 )
@@ -57,6 +58,13 @@ def test_clock_before_the_lock_is_refused():
     assert clock_problems(NOW, NOW + timedelta(hours=1)) == []
     (problem,) = clock_problems(NOW, NOW - timedelta(days=20_000))
     assert "clock" in problem.where
+
+
+def test_namespaces_that_cannot_be_made_are_told_before_the_build_not_in_the_middle():
+    assert right_problems(["env"]) == []
+    (problem,) = right_problems(["sh", "-c", "echo cannot change propagation >&2; exit 1"])
+    assert problem.got == "cannot change propagation"
+    assert "rights" in problem.where
 
 
 def test_everything_is_said_at_once(tmp_path, monkeypatch):
