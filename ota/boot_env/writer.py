@@ -36,7 +36,7 @@ def claim(note: str, asker: int, proc: str = "/proc") -> None:
             )
         if _name(asker, proc).startswith(CLIENT):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{_identity(asker, proc)} {now_s:.1f}\n".encode(), 0)
+            os.pwrite(handle, f"{_identity(asker, proc)} {now_s!r}\n".encode(), 0)
     finally:
         os.close(handle)
 

@@ -70,8 +70,10 @@ class Post:
         self.refused += not good
         return AuthResult(success=good)
 
-    def subjects(self) -> list[str]:
-        return [str(mail["subject"]) for mail in list(self.mails)]
+    def told(self, *words: str) -> list[EmailMessage]:
+        """The mails that have every one of these words in their subject."""
+        mails = list(self.mails)
+        return [mail for mail in mails if all(word in str(mail["subject"]) for word in words)]
 
     def close(self) -> None:
         self._controller.stop()
@@ -146,8 +148,8 @@ def site(has_alertmanager: None, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_alert_and_its_end_are_mailed_over_tls_with_what_to_do(site: Site) -> None:
     hot = alert("osaka-01")
     site.client.send([hot], [], time.time_ns())
-    wait_for(lambda: any("[FIRING:1]" in one for one in site.post.subjects()), 60)
-    mail = site.post.mails[0]
+    wait_for(lambda: site.post.told("[FIRING:1]", "osaka-01") != [], 60)
+    mail = site.post.told("[FIRING:1]", "osaka-01")[0]
     assert (mail["to"], mail["from"]) == ("oncall@example.org", "fleet@example.org")
     body = mail.get_body(("html", "plain"))
     assert body is not None
@@ -157,7 +159,7 @@ def test_alert_and_its_end_are_mailed_over_tls_with_what_to_do(site: Site) -> No
     assert f"{PAGE}robots/osaka-01" in text
     assert "127.0.0.1" not in text
     site.client.send([], [(hot, time.time_ns())], time.time_ns())
-    wait_for(lambda: any("[RESOLVED]" in one for one in site.post.subjects()), 60)
+    wait_for(lambda: site.post.told("[RESOLVED]", "osaka-01") != [], 60)
     assert all(site.post.taken_over_tls)
 
 
@@ -177,7 +179,7 @@ def test_chat_and_pager_are_told_at_the_address_and_with_the_key_from_their_file
 def test_wrong_password_is_refused_and_holds_up_nobody_else(site: Site) -> None:
     site.client.send([alert("osaka-09", "disk")], [], time.time_ns())
     wait_for(lambda: site.post.refused > 0, 60)
-    wait_for(lambda: any("test.disk" in one for one in site.post.subjects()), 60)
+    wait_for(lambda: site.post.told("test.disk") != [], 60)
 
 
 def test_no_secret_is_written_into_its_configuration(site: Site) -> None:
