@@ -4,28 +4,26 @@
 itself. A production fleet points `conf/telemetry` at a server of its own instead.
 """
 
-import argparse
 import logging
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
-from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.launch import launch
+from fleet.settings import FleetSettings
 
 log = logging.getLogger(__name__)
 
 MODULE = "github.com/influxdata/influxdb/cmd/influxd@v1.8.10"
 USER = "bedplate"
 START_S = 30.0
-EXIT_USAGE = 2
 
 
 class InfluxdError(RuntimeError):
@@ -146,15 +144,7 @@ def serve(settings: FleetSettings) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="influxd")
-    parser.add_argument("--fleet-dir", type=Path, default=Path("var/fleet"))
-    args, _rest = parser.parse_known_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s influxd %(levelname)s %(message)s")
-    try:
-        sys.exit(serve(read_settings(args.fleet_dir.absolute())))
-    except (InfluxdError, SettingsError) as error:
-        log.error("%s", error)
-        sys.exit(EXIT_USAGE)
+    launch("influxd", serve, InfluxdError)
 
 
 if __name__ == "__main__":

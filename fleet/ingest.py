@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from fleet.clock import Clock
-from fleet.events.log import IS_EVENT, Logged, read_event
+from fleet.events.log import Logged, read_event
 from fleet.events.log import write as write_events
 from fleet.metrics.measure import Measure, measures, measures_of_event, time_of
 from fleet.metrics.rollup import Origin, Sums
@@ -196,8 +196,7 @@ def _origin(frame: TelemetryFrame) -> Origin:
 
 def _read(frame: TelemetryFrame, origin: Origin) -> Iterator[_Reading]:
     for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
-        is_event = line.startswith(IS_EVENT)
-        event = read_event(line, origin, frame.epoch, seq) if is_event else None
+        event = read_event(line, origin, frame.epoch, seq)
         said = measures(line) if event is None else measures_of_event(event.point)
         if said or event is not None:
             yield _Reading(seq, time_of(line), said, event)

@@ -4,7 +4,6 @@
 points `conf/telemetry` at a server of its own instead.
 """
 
-import argparse
 import hashlib
 import logging
 import os
@@ -13,7 +12,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from fleet.settings import FleetSettings, PostgresSettings, SettingsError, read_settings
+from fleet.launch import launch
+from fleet.settings import FleetSettings, PostgresSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ USER = "bedplate"
 PORT = 5432  # names the socket's file; nothing listens on it
 START_S = 30.0
 SOCKET_PATH_MAX = 107
-EXIT_USAGE = 2
 
 
 class PostgresError(RuntimeError):
@@ -207,17 +205,7 @@ def _version(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="postgresd")
-    parser.add_argument("--fleet-dir", type=Path, default=Path("var/fleet"))
-    args, _rest = parser.parse_known_args()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s postgresd %(levelname)s %(message)s"
-    )
-    try:
-        sys.exit(serve(read_settings(args.fleet_dir.absolute())))
-    except (PostgresError, SettingsError, psycopg.Error, OSError) as error:
-        log.error("%s", error)
-        sys.exit(EXIT_USAGE)
+    launch("postgresd", serve, PostgresError, psycopg.Error, OSError)
 
 
 if __name__ == "__main__":

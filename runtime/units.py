@@ -351,10 +351,11 @@ def _manager(slow_motion: int) -> str:
     reset that hangs is ended by the hardware."""
     slowed = slow_motion > 1
     fed_s = SLOWED_HARDWARE_WATCHDOG_S if slowed else HARDWARE_WATCHDOG_S
+    reset_s = max(fed_s, REBOOT_WATCHDOG_S)
     lines = [
         f"RuntimeWatchdogSec={fed_s}s",
-        f"RebootWatchdogSec={max(fed_s, REBOOT_WATCHDOG_S)}s",
-        f"KExecWatchdogSec={max(fed_s, REBOOT_WATCHDOG_S)}s",
+        f"RebootWatchdogSec={reset_s}s",
+        f"KExecWatchdogSec={reset_s}s",
         "CtrlAltDelBurstAction=none",
         *([f"DefaultDeviceTimeoutSec={SLOWED_START_S}s"] if slowed else []),
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from conf.schema.alerts import Alerts, Rule, Signal
 from fleet.alerts.fold import Track, View, view
-from fleet.alerts.lane import Bounds, Change, Lane, Tracks, fold_all, seen, take
+from fleet.alerts.lane import Bounds, Change, Lane, Past, Tracks, fold_all, seen, take
 from fleet.alerts.sample import Sample, ns
 
 Place = tuple[str, Signal]
@@ -102,7 +102,7 @@ class Engine:
             if (lane := self.lanes.get((subject, signal))) is not None
             and lane.gap is None
             and lane.past is not None
-            and lane.past.until_ns - lane.past.newest_ns > self._bounds.gap_ns
+            and self._has_hole(lane.past)
         ]
         if not holes:
             return None
@@ -119,11 +119,13 @@ class Engine:
 
     def _put(self, place: Place, lane: Lane) -> None:
         self.lanes[place] = lane
-        past = lane.past
-        if past is not None and past.until_ns - past.newest_ns > self._bounds.gap_ns:
+        if lane.past is not None and self._has_hole(lane.past):
             self._gaps.add(place)
-        elif self._gaps:
+        else:
             self._gaps.discard(place)
+
+    def _has_hole(self, past: Past) -> bool:
+        return past.until_ns - past.newest_ns > self._bounds.gap_ns
 
     def _views(self, place: Place, now_ns: int) -> Iterator[tuple[str, str, View]]:
         tracks = self._tracks(place)

@@ -65,10 +65,12 @@ class Settlement:
     @property
     def outcomes(self) -> dict[Outcome, SeqSet]:
         """Those that there are."""
-        found = {Outcome.STORED: self.stored, Outcome.THINNED: self.thinned}
-        if self.refused:
-            found[Outcome.REFUSED] = SeqSet(fold(sorted(self.refused)))
-        found[Outcome.REPLAYED] = self.replayed
+        found = {
+            Outcome.STORED: self.stored,
+            Outcome.REFUSED: SeqSet(fold(sorted(self.refused))),
+            Outcome.THINNED: self.thinned,
+            Outcome.REPLAYED: self.replayed,
+        }
         return {outcome: numbers for outcome, numbers in found.items() if numbers}
 
 

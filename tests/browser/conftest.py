@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from conf.load import compose
 from fleet.prepare import LocalRobot, Prepared, prepare
@@ -112,3 +112,8 @@ def browser() -> Iterator[Browser]:
         expect.set_options(timeout=20_000)  # of a machine with other work
         yield started
         started.close()
+
+
+def fits(page: Page, size: tuple[int, int]) -> bool:
+    """Nobody has to scroll sideways."""
+    return page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from fleet.pki import Authority, equip_robot
 from runtime.telemetry.uplink import MqttUplink, Presence, UplinkSettings
 from runtime.topics import TopicName
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, fits
 from tests.browser.test_page import DESK, PHONE, SHOTS, Visit, bound
 from tests.fleet.fleet_of import live_of, name_of, site_of
 
@@ -146,7 +146,7 @@ def test_fleet_fits_its_screen(
 ) -> None:
     visit = Visit(browser, served.link("/fleet"), size, scheme)
     expect(row(visit.page, 0)).to_be_visible()
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert fits(visit.page, size)
     SHOTS.mkdir(parents=True, exist_ok=True)
     visit.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
     assert visit.errors == []

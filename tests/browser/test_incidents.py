@@ -14,7 +14,7 @@ from fleet.people.accounts import Accounts
 from fleet.people.roles import Role
 from fleet.store.rows import open_rows
 from runtime.shm import StopLevel, StopReason
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, fits
 from tests.browser.test_page import DESK, PHONE, SHOTS, Visit
 
 PASSWORD = "nine robots and a lamp"
@@ -39,10 +39,6 @@ def come_in(
     visit.page.keyboard.press("Enter")
     expect(visit.page.locator("h1")).to_have_text("Incidents")
     return visit
-
-
-def fits(page: Page, size: tuple[int, int]) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from runtime.shm import StopLevel, StopReason
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, fits
 
 SHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 DESK, PHONE = (1440, 900), (390, 844)
@@ -196,7 +196,7 @@ def test_page_fits_its_screen(
     visit = Visit(browser, served.link(), size, scheme)
     page = visit.page
     expect(page.locator(".frame.has")).to_have_count(2)
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert fits(page, size)
     stop = page.get_by_role("button", name="Stop").bounding_box()
     assert stop is not None
     assert 0 <= stop["y"] <= size[1] - stop["height"]  # in sight without scrolling

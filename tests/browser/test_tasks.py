@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from runtime.telemetry.client import Record, RecordKind, Severity
 from runtime.telemetry.span import Span, Status, fields_of, root_id_of, span_id_of, trace_id_of
 from runtime.telemetry.stamp import Instant
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, fits
 from tests.browser.test_page import DESK, PHONE, SHOTS, Visit
 from tests.fleet.robotsim import Simulated
 
@@ -149,7 +149,7 @@ def test_task_and_events_fit_their_screen(
     for what, link in pages.items():
         visit = Visit(browser, told.link(link), size, scheme)
         expect(visit.page.get_by_role("heading", level=1)).to_be_visible()
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert fits(visit.page, size)
         visit.page.screenshot(path=SHOTS / f"{what}-{name}.png", full_page=True)
         assert visit.errors == []
         visit.context.close()

@@ -74,16 +74,21 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+def work_on_a_full(disk: Path, world: World, rounds: int) -> None:
+    """While it is full nothing is acknowledged; then there is room again."""
+    world.run(2, 12.0, lambda: None)
+    ballast = fill(disk)
+    world.run(rounds, 12.0, lambda: None)
+    assert world.refusals > 3
+    ballast.unlink()
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_full_disk_stops_acknowledgements_and_loses_nothing(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 24) as disk:
         world = World(disk, 5)
-        world.run(2, 12.0, lambda: None)
-        ballast = fill(disk)
-        world.run(12, 12.0, lambda: None)
-        assert world.refusals > 3
-        ballast.unlink()
+        work_on_a_full(disk, world, 12)
         world.check()
         world.close()
 
@@ -120,11 +125,7 @@ def test_influxdb_on_a_full_disk_stops_acknowledgements_and_loses_nothing(tmp_pa
         server.start()
         try:
             world = World(tmp_path, 9, make_store=lambda: InfluxStore(server.settings))
-            world.run(2, 12.0, lambda: None)
-            ballast = fill(disk)
-            world.run(12, 12.0, lambda: None)
-            assert world.refusals > 3
-            ballast.unlink()
+            work_on_a_full(disk, world, 12)
             server.kill()
             server.start()
             world.check()
@@ -146,11 +147,7 @@ def test_postgresql_on_a_full_disk_stops_acknowledgements_and_loses_nothing(tmp_
         try:
             server.start()
             world = World(tmp_path, 10, rows_url=server.new_database())
-            world.run(2, 12.0, lambda: None)
-            ballast = fill(disk)
-            world.run(30, 12.0, lambda: None)
-            assert world.refusals > 3
-            ballast.unlink()
+            work_on_a_full(disk, world, 30)
             server.kill(signal.SIGINT)
             server.start()
             world.check()

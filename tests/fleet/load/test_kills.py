@@ -24,9 +24,8 @@ from fleet.metrics import Span, tally
 from fleet.metrics.loss import losses, total
 from fleet.settings import FleetSettings, InfluxSettings, write_settings
 from fleet.store.books import Books
-from fleet.store.series import Query
 from tests.fleet.conftest import Broker, Postgres, wait_for
-from tests.fleet.load.world import MEASUREMENTS
+from tests.fleet.load.world import numbers_stored
 from tests.fleet.ports import own_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -139,11 +138,7 @@ def _check(settings: FleetSettings, crowd: Crowd) -> None:
     assert ended - unfinished <= tally(books.engine, Span.last(3600, now_ns)).ended <= ended
     books.close()
     store = open_store(settings)
+    stored = numbers_stored(store)
     for robot in crowd.robots:
-        numbers = [
-            int(point.fields["seq"])
-            for measurement in MEASUREMENTS
-            for point in store.points(Query(measurement, robot.robot_id, limit=10**6))
-        ]
-        assert sorted(numbers) == list(range(1, robot.spool.head + 1))
+        assert sorted(stored[robot.robot_id]) == list(range(1, robot.spool.head + 1))
     store.close()

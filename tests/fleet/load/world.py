@@ -155,7 +155,7 @@ class World:
         """Every number is accounted for, every event and every task is there, and only once."""
         self.settle()
         found = {loss.robot_id: loss for loss in losses(self.books.accounts())}
-        stored = self._stored()
+        stored = numbers_stored(self.store)
         for robot in self.robots:
             loss = found[robot.id]
             thinned = len(robot.spool.thinned)
@@ -170,9 +170,11 @@ class World:
         logged = sum(1 for _ in every(rows, Wanted()))
         assert logged == sum(robot.events for robot in self.robots)
 
-    def _stored(self) -> dict[str, list[int]]:
-        numbers: dict[str, list[int]] = {}
-        for measurement in MEASUREMENTS:
-            for point in self.store.points(Query(measurement, limit=10**6)):
-                numbers.setdefault(point.tags["robot"], []).append(int(point.fields["seq"]))
-        return numbers
+
+def numbers_stored(store: SeriesStore) -> dict[str, list[int]]:
+    """Of each robot, one for each point."""
+    numbers: dict[str, list[int]] = {}
+    for measurement in MEASUREMENTS:
+        for point in store.points(Query(measurement, limit=10**6)):
+            numbers.setdefault(point.tags["robot"], []).append(int(point.fields["seq"]))
+    return numbers
