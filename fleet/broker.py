@@ -64,7 +64,7 @@ def configuration(host: str, port: int, ca: Path, pair: KeyPair, rules: Path) ->
             f"acl_file {rules}",
             f"max_packet_size {MESSAGE_MAX_BYTES}",
             f"max_queued_messages {QUEUED_MESSAGES}",
-            "max_inflight_messages 500",
+            "max_inflight_messages 1000",
             "set_tcp_nodelay true",
             "log_dest stderr",
             "log_type error",

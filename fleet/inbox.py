@@ -7,9 +7,10 @@ that. The order decides nothing else: frames may be stored in any.
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-BATCH_MESSAGES = 500
+BATCH_MESSAGES = 1000
 BATCH_BYTES = 1_048_576
 LATE_BYTES = 262_144  # of a batch: about half a second's work, for which what is live then waits
 HELD_BYTES = 256 * 2**20  # beyond it the broker has to keep them
@@ -52,14 +53,16 @@ class Inbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._live) + len(self._late)
 
-    def put(self, item: T) -> None:
-        """Waits while too much is held; FullError when that does not end."""
+    def put(self, items: Sequence[T]) -> None:
+        """Waits while too much is held; FullError when that does not end, and none is in."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._bytes < self._held_bytes, self._full_s):
                 raise FullError(f"{self._bytes} bytes wait and are not taken out")
-            (self._late if item.is_late else self._live).append(item)
-            self._bytes += item.size
-            if len(self) == 1 or self._is_enough():  # who gathers sleeps in between
+            was_empty = not len(self)
+            for item in items:
+                (self._late if item.is_late else self._live).append(item)
+                self._bytes += item.size
+            if was_empty or self._is_enough():  # who gathers sleeps in between
                 self._changed.notify_all()
 
     def take(self, wait_s: float) -> list[T]:

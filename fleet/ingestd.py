@@ -12,10 +12,11 @@ import sqlite3
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from paho.mqtt.client import Client, MQTTMessage
+from mqtt5 import PublishPacket
 
 from conf.schema.telemetry import Store
 from fleet.clock import SystemClock
@@ -23,7 +24,7 @@ from fleet.events.log import adopt
 from fleet.inbox import Inbox, is_late
 from fleet.ingest import Incoming, Ingest
 from fleet.metrics.keep import thin
-from fleet.mqtt import FleetClient
+from fleet.mqtt import FleetClient, Receipt
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.books import Books
 from fleet.store.embedded import EmbeddedStore
@@ -32,7 +33,6 @@ from runtime.topics import Party, TopicName
 
 log = logging.getLogger(__name__)
 
-HEADER_BYTES = 1024  # of a frame: enough to see whether it is live
 RETRY_MIN_S = 0.5
 RETRY_MAX_S = 15.0
 REPORT_EVERY_S = 30.0
@@ -40,23 +40,13 @@ EXPIRE_EVERY_S = 600.0
 EXIT_USAGE = 2
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """A message and the connection it came by: an acknowledgement is good on that one only."""
+class Arrived(NamedTuple):
+    """A message, and what the broker has to hear when it is dealt with."""
 
-    message: MQTTMessage
-    connection: int
-    at_ns: int
+    incoming: Incoming
+    receipt: Receipt
+    size: int
     is_late: bool
-
-    @property
-    def size(self) -> int:
-        return len(self.message.payload)
-
-    @property
-    def incoming(self) -> Incoming:
-        said = getattr(self.message.properties, "UserProperty", ())
-        return Incoming(self.message.topic, bytes(self.message.payload), said, self.at_ns)
 
 
 class Ingester:
@@ -100,10 +90,9 @@ class Ingester:
     def end(self) -> None:
         self._ending.set()
 
-    def _arrive(self, _client: Client, message: MQTTMessage) -> None:
+    def _arrive(self, messages: Sequence[PublishPacket], connection: int) -> None:
         now_ns = self.clock.wall_ns()
-        late = is_late(bytes(message.payload[:HEADER_BYTES]))
-        self._waiting.put(Arrived(message, self._link.connections, now_ns, late))
+        self._waiting.put([_arrived(message, connection, now_ns) for message in messages])
 
     def _process(self, batch: list[Arrived]) -> None:
         delay_s = RETRY_MIN_S
@@ -115,11 +104,7 @@ class Ingester:
                 self._ending.wait(delay_s)
                 delay_s = min(2 * delay_s, RETRY_MAX_S)
                 continue
-            for answer in answers:
-                self._link.client.publish(answer.topic, answer.payload, qos=1)
-            for arrived in batch:
-                if arrived.connection == self._link.connections and arrived.message.qos:
-                    self._link.client.ack(arrived.message.mid, arrived.message.qos)
+            self._link.answer(answers, (arrived.receipt for arrived in batch))
             return
 
     def _adopt(self) -> None:
@@ -142,6 +127,16 @@ class Ingester:
                 log.info("retention: %d points deleted", gone)
         except (StoreUnavailableError, sqlite3.Error) as error:
             log.warning("nothing was thinned: %s", error)
+
+
+def _arrived(message: PublishPacket, connection: int, now_ns: int) -> Arrived:
+    payload, number = message.payload, message.packet_id
+    return Arrived(
+        Incoming(message.topic, payload, message.user_properties, now_ns),
+        Receipt(connection, number or 0),  # 0: at most once, nobody waits for it
+        len(payload),
+        is_late(payload),
+    )
 
 
 def open_store(settings: FleetSettings) -> SeriesStore:

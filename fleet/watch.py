@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
-
 from fleet.alerts import FLEET, ActiveAlert
 from fleet.clock import Clock
 from fleet.events import Event, Wanted, find
 from fleet.local import fault_listing
+from fleet.mqtt import Saying
 from fleet.page import health, parts
 from fleet.page.upkeep import upkeep_words
 from fleet.page.view import View, robot_view
@@ -81,14 +80,21 @@ class Watch:
         for entry in settings.robots:
             self._board(entry.site, entry.robot_id)
 
-    def receive(self, _client: Client, message: MQTTMessage) -> None:
+    def receive(self, messages: Sequence[Saying], _connection: int = 0) -> None:
+        for message in messages:
+            try:
+                self._receive(message)
+            except Exception:  # one robot's nonsense must not end what the others say
+                log.exception("message on %s could not be handled", message.topic)
+
+    def _receive(self, message: Saying) -> None:
         where = parse(message.topic)
         if where is None:
             return
         board = self._board(where.site, where.robot_id)
         if board is None:
             return
-        payload, now_ns = bytes(message.payload), self._clock.now_ns()
+        payload, now_ns = message.payload, self._clock.now_ns()
         match where.topic.name:
             case TopicName.LIVE:
                 board.robot.note_live(payload, now_ns, self._clock.wall_ns())

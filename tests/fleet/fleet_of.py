@@ -1,5 +1,7 @@
 """Many robots in a watch, told by hand: each a little different, all the same at every run."""
 
+from dataclasses import dataclass
+
 import orjson
 
 from fleet.watch import Watch
@@ -7,9 +9,10 @@ from runtime.topics import TopicName, address
 from tests.fleet.people.conftest import Clock
 
 
+@dataclass(frozen=True)
 class Message:
-    def __init__(self, topic: str, payload: bytes) -> None:
-        self.topic, self.payload = topic, payload
+    topic: str
+    payload: bytes
 
 
 def hear(watch: Watch, robots: int, clock: Clock, first: int = 0) -> None:
@@ -20,7 +23,7 @@ def hear(watch: Watch, robots: int, clock: Clock, first: int = 0) -> None:
 def tell(watch: Watch, number: int, clock: Clock, **parts: object) -> None:
     live = {**live_of(number, clock.wall_ns()), **parts}
     topic = topic_of(number)
-    watch.receive(None, Message(topic, orjson.dumps(live)))  # type: ignore[arg-type]
+    watch.receive([Message(topic, orjson.dumps(live))])
 
 
 def topic_of(number: int) -> str:
