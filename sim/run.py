@@ -172,7 +172,8 @@ def compose_profile(options: RunOptions) -> Config:
         ).config
 
     wanted = [] if options.store is None else [f"telemetry.store={options.store}"]
-    if program() is not None and not any(NOTIFIER in word for word in options.overrides):
+    named = {word.partition("=")[0] for word in options.overrides}
+    if program() is not None and NOTIFIER not in named:
         wanted.append(f"{NOTIFIER}=true")
     first = composed(*wanted)
     taken: set[int] = set()

@@ -125,6 +125,8 @@ def test_alertmanager_is_started_where_it_is_installed_and_nobody_says_otherwise
     config = compose_profile(RunOptions(var=tmp_path))
     names = {spec.name for spec in chosen_processes(config)}
     assert ("alertmanager" in names) is (installed is not None)
+    elsewhere = RunOptions(var=tmp_path, overrides=("alerts.notify.alertmanager_port=19093",))
+    assert compose_profile(elsewhere).alerts.notify.alertmanager is (installed is not None)
     refused = RunOptions(var=tmp_path, overrides=("alerts.notify.alertmanager=false",))
     names = {spec.name for spec in chosen_processes(compose_profile(refused))}
     assert "alertmanager" not in names
