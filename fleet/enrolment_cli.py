@@ -13,6 +13,7 @@ from fleet.enrolment import EnrolmentError, Enrolments, State, invitation
 from fleet.mender import announce, failed
 from fleet.pki import Authority
 from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.words import noun
 from ota.mender import MenderError
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -53,7 +54,8 @@ def invite(
         _write_secret(out, orjson.dumps(document) + b"\n")
     except (EnrolmentError, ValueError, OSError) as error:
         _refuse(error)
-    typer.echo(f"{out}: invitation of {name}, good once and for {days:g} days; keep it as a key")
+    lasts = f"{days:g} {noun(days, 'day')}"
+    typer.echo(f"{out}: invitation of {name}, good once and for {lasts}; keep it as a key")
 
 
 @app.command("list")

@@ -26,6 +26,7 @@ from fleet.incidents.runbook import RunbookError, read_runbook
 from fleet.settings import FleetSettings, SettingsError, read_settings
 from fleet.store.rows import open_rows
 from fleet.store.series import StoreUnavailableError
+from fleet.words import several
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -55,7 +56,7 @@ def check(facility: Facility = None, json: AsJson = False) -> None:
     for name, mistakes in found.items() if not json else ():
         for mistake in mistakes:
             print(f"{mistake}\n", file=sys.stderr)
-        print(f"{name:<20} {f'{len(mistakes)} problems' if mistakes else 'fits'}")
+        print(f"{name:<20} {several(len(mistakes), 'problem') if mistakes else 'fits'}")
     if any(found.values()):
         raise typer.Exit(REFUSED)
 

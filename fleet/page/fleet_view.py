@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from conf.schema.alerts import Severity
 from fleet.metrics import FailureMode, Latency, Percentiles
 from fleet.numbers import Known
-from fleet.page.parts import amount, bar, duration, plain, several
+from fleet.page.parts import amount, bar, duration, plain
 from fleet.page.trends import Trend, trend
 from fleet.page.view import BAD, GOOD, QUIET, UNKNOWN, WARN, View
 from fleet.picture import Attention, Picture, Version
 from fleet.roster import Duty, Line, SortKey, Wanted, choose
 from fleet.settings import Targets
+from fleet.words import several
 
 ROWS = 50
 FAILURES_SHOWN = 5
@@ -127,7 +128,7 @@ def _counts(view: View, picture: Picture) -> None:
     counts = picture.counts
     share = counts.healthy / counts.robots if counts.robots else None
     state = QUIET if share is None else GOOD if share >= 0.98 else WARN if share >= 0.9 else BAD
-    view.put("n.robots", amount(counts.robots))
+    view.put("n.robots", several(counts.robots, "robot"))
     view.put("n.healthy", amount(counts.healthy), state)
     view.put("n.healthy.share", UNKNOWN if share is None else f"{100 * share:.1f} %")
     view.markup["n.healthy.bar"] = bar(share, "Share of robots that are healthy")
@@ -247,7 +248,7 @@ def versions(found: Sequence[Version], robots: int) -> str:
     if len(found) > VERSIONS_SHOWN:
         more = sum(version.robots for version in found[VERSIONS_SHOWN:])
         rows.append(
-            f"<tr><th scope=row>{len(found) - VERSIONS_SHOWN} others</th>"
+            f"<tr><th scope=row>{several(len(found) - VERSIONS_SHOWN, 'other')}</th>"
             f"<td></td><td></td><td>{more:,}</td><td></td></tr>"
         )
     return "".join(rows)

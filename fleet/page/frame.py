@@ -20,6 +20,7 @@ from fleet.people.roles import Principal, Role
 from fleet.problem import ProblemError
 from fleet.security import Csrf, Hosts, secret_of
 from fleet.watch import TICK_S
+from fleet.words import several
 
 PAGE = Path(__file__).parent
 STATIC = PAGE / "static"
@@ -60,6 +61,7 @@ class Frame:
             lstrip_blocks=True,
         )
         self.pages.globals["static"] = self.static.address
+        self.pages.globals["several"] = several
 
     def render(self, name: str, request: Request, **known: Any) -> HTMLResponse:
         who: Principal = request.state.who

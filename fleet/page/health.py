@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fleet.events import Event
-from fleet.page.parts import UNKNOWN, duration, plain, several
+from fleet.page.parts import UNKNOWN, duration, plain
+from fleet.words import several
 from runtime.telemetry.line import Point, plain_names
 
 OLD_NS = 120_000_000_000

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from fleet.picture import Alarm
+from fleet.words import several
 from runtime.telemetry.line import Point, plain_names
 from runtime.telemetry.ranges import SeqSet
 
@@ -33,13 +34,6 @@ def title(word: str) -> str:
 
 def amount(value: float | None, digits: int = 0) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
-
-
-PLURALS = {"person": "people"}
-
-
-def several(count: int, word: str) -> str:
-    return f"{count} {word if count == 1 else PLURALS.get(word, f'{word}s')}"
 
 
 def microseconds(value: float | None) -> str:
@@ -79,7 +73,7 @@ def cascade(level: int, latency_ms: Sequence[float | None], runs: Sequence[int])
         took_text = f"{took:.1f} ms" if took else UNKNOWN
         items.append(
             f'<li class="level {state}"{current}><b>{number}</b><span>{name}</span>'
-            f"<small>{took_text} · {int(times):,} runs</small></li>"
+            f"<small>{took_text} · {several(int(times), 'run')}</small></li>"
         )
     return f'<ol class="cascade">{"".join(items)}</ol>'
 

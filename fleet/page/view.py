@@ -12,6 +12,7 @@ from fleet.page.draw import Cell, cell_map, histogram, pairs
 from fleet.page.parts import amount, plain, title
 from fleet.page.updates import update_markup, update_words
 from fleet.robot import Freshness, Robot
+from fleet.words import several
 
 UNKNOWN = "–"
 GOOD, WARN, BAD, QUIET = "good", "warn", "bad", "quiet"
@@ -208,7 +209,7 @@ def _perception(view: View, live: Mapping[str, Any]) -> None:
     gpu = scene["gpu"]
     state = {"ok": GOOD, "overloaded": WARN, "offline": BAD}.get(gpu, QUIET)
     view.put("perception.gpu", plain(gpu), state)
-    seen = ", ".join(parts.several(count, plain(kind)) for kind, count in scene["objects"].items())
+    seen = ", ".join(several(count, plain(kind)) for kind, count in scene["objects"].items())
     view.put("perception.seen", seen or "nothing")
 
 
@@ -245,7 +246,7 @@ def _telemetry(view: View, live: Mapping[str, Any]) -> None:
     view.put("spool.dropped", f"{dropped:,}", BAD if dropped else GOOD)
     heard = uplink.get("heard_age_ms")
     view.put("uplink.heard", UNKNOWN if heard is None else f"{heard / 1000:.1f} s ago")
-    view.put("backlog", f"{held:,} records to catch up" if held > 1000 else "")
+    view.put("backlog", f"{several(held, 'record')} to catch up" if held > 1000 else "")
     view.put("about.config", about["config_hash"][:12])
     view.put("about.artifact", about["artifact_name"])
 

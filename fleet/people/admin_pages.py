@@ -21,6 +21,7 @@ from fleet.people.pages import when
 from fleet.people.passwords import random_password
 from fleet.people.roles import Principal, Role
 from fleet.security import Csrf, Hosts, is_own_form, note
+from fleet.words import several
 
 ENTRIES = 100
 STALE = "That form was too old, nothing was done. Please try again."
@@ -126,7 +127,8 @@ class AdminPages:
             case Deed.LINK:
                 return self._invite(request, name)
             case Deed.SESSIONS:
-                return Said(f"{self._door.keys.end_sessions(name)} sessions of {name} have ended.")
+                ended = several(self._door.keys.end_sessions(name), "session")
+                return Said(f"Ended of {name}: {ended}.")
             case Deed.TOKEN:
                 if not self._door.keys.revoke(value, name):
                     raise PeopleError(f"{name} has no such token any more")

@@ -23,6 +23,7 @@ from fleet.traces.query import (
 )
 from fleet.traces.told import as_lines, as_rows, span_words
 from fleet.traces.tree import Trace
+from fleet.words import several
 from runtime.telemetry.span import Status
 
 NOT_FOUND = 1
@@ -110,7 +111,7 @@ def _print_trace(found: Trace) -> None:
     for line in as_lines(found):
         print(line)
     if found.missing:
-        print(f"{found.missing} steps that others name are not here (marked ?)")
+        print(f"not here (marked ?): {several(found.missing, 'step')} of which others speak")
 
 
 def _row(item: Journey) -> dict[str, Any]:

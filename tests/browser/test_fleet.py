@@ -79,7 +79,7 @@ def row(page: Page, number: int):
 
 
 def test_every_robot_is_in_the_list_and_counted(page: Page) -> None:
-    expect(bound(page, "n.robots").first).to_have_text(str(ROBOTS + 1))
+    expect(bound(page, "n.robots").first).to_have_text(f"{ROBOTS + 1} robots")
     expect(page.locator("[data-row]")).to_have_count(ROBOTS + 1)
     expect(row(page, 5)).to_contain_text("stopped")
     expect(bound(page, "n.stopped")).to_have_text("1")

@@ -105,7 +105,8 @@ def test_what_is_not_known_is_neither_zero_nor_well():
 def test_counts_are_those_of_the_list():
     made = fleet(100)
     view = shown(made, known())
-    assert view.text["n.robots"] == "100"
+    assert view.text["n.robots"] == "100 robots"
+    assert shown(fleet(1), known()).text["n.robots"] == "1 robot"
     assert sum(int(view.text[f"n.{duty.value}"]) for duty in Duty) == 100
     assert int(view.text["n.stopped"]) == sum(n % 17 == 5 for n in range(100))
 
