@@ -24,6 +24,7 @@ from sim.faults import (
     Kind,
 )
 from sim.layout import Array
+from sim.suction import LINE_PRESSURE_KPA
 
 ENCODER_STEP_RAD = 2.0 * np.pi / (1 << 20)
 NOISE_BLOCK = 500
@@ -211,7 +212,7 @@ class SensorSuite:
         if fault.kind is Kind.GARBAGE:
             reading.pressure_kpa = float(self.rng.uniform(-50.0, 200.0))
         elif fault.kind is Kind.WRONG:
-            reading.pressure_kpa = 62.0
+            reading.pressure_kpa = LINE_PRESSURE_KPA
 
 
 def _is_away(fault: ActiveFault, now_ns: int) -> bool:

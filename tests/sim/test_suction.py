@@ -1,0 +1,16 @@
+"""What a healthy grip reads, beside what is called too high or too low."""
+
+import pytest
+
+from conf.load import compose, options_of
+from sim.suction import GRIP_PRESSURE_KPA, LINE_PRESSURE_KPA
+
+
+@pytest.mark.parametrize("facility", options_of("facility"))
+def test_a_part_that_is_carried_well_asks_for_nobody(facility: str) -> None:
+    config = compose(facility=facility).config
+    rule = config.alerts.rules["gripper_pressure"]
+    assert rule.clear is not None
+    assert LINE_PRESSURE_KPA < rule.clear * config.alerts.gripper_full_kpa
+    assert LINE_PRESSURE_KPA < config.modes.health["gripper_pressure"].warn
+    assert GRIP_PRESSURE_KPA < config.robot.gripper.pressure_holding_kpa < LINE_PRESSURE_KPA
