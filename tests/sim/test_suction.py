@@ -11,6 +11,6 @@ def test_a_part_that_is_carried_well_asks_for_nobody(facility: str) -> None:
     config = compose(facility=facility).config
     rule = config.alerts.rules["gripper_pressure"]
     assert rule.clear is not None
-    assert LINE_PRESSURE_KPA < rule.clear * config.alerts.gripper_full_kpa
-    assert LINE_PRESSURE_KPA < config.modes.health["gripper_pressure"].warn
+    assert rule.clear * config.alerts.gripper_full_kpa > LINE_PRESSURE_KPA
+    assert config.modes.health["gripper_pressure"].warn > LINE_PRESSURE_KPA
     assert GRIP_PRESSURE_KPA < config.robot.gripper.pressure_holding_kpa < LINE_PRESSURE_KPA
