@@ -50,12 +50,13 @@ class HealthRounds:
         return due or changed
 
     def _look(self, check: Check, probe: Probe) -> Finding:
-        now_ns = self._sources.clock.now_ns()
+        clock = self._sources.clock
         try:
             measured = probe(self._sources)
         except Exception as error:  # noqa: BLE001 - whatever a probe does, the others still run
-            measured = Measured(None, now_ns, f"{type(error).__name__}: {error}")
-        return judge(check, measured, self._bands[check.name], now_ns)
+            measured = Measured(None, clock.now_ns(), f"{type(error).__name__}: {error}")
+        # Only now: what a probe reads while it runs would be from the future of a look before it.
+        return judge(check, measured, self._bands[check.name], clock.now_ns())
 
 
 def worst_critical(findings: tuple[Finding, ...]) -> HealthState:

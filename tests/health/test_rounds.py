@@ -1,14 +1,17 @@
 """Rounds of checks: judgement against bands, intervals, and checks that fail themselves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conf.load import compose
 from conf.schema.modes import HealthBand
+from runtime.hal.clock import SystemClock
 from runtime.health import checks
 from runtime.health.check import Check, HealthState, Measured, judge
 from runtime.health.rounds import HealthRounds, discover_checks, worst_critical
+from tests.health.conftest import Bench
 
 S = 1_000_000_000
 RISING = HealthBand(warn=70.0, fail=85.0, critical=True, fresh_s=90.0)
@@ -118,6 +121,29 @@ def test_a_probe_that_raises_is_unknown_and_the_others_still_run(bench):
     states = {finding.check: finding.state for finding in rounds.findings}
     assert states == {"broken": HealthState.UNKNOWN, "one": HealthState.OK}
     assert "no such sensor" in rounds.findings[0].note
+
+
+def test_what_is_read_while_the_clock_goes_on_is_not_from_the_future(bench):
+    def make_probe():
+        def probe(sources):
+            bench.clock.advance(2_000_000)
+            return Measured(1.0, sources.clock.now_ns())
+
+        return probe
+
+    check = Check(name="one", unit="", make_probe=make_probe, of_machine=True)
+    rounds = HealthRounds(bench.sources, {"one": RISING}, 30 * S, [check])
+    assert rounds.step(S)
+    assert [finding.state for finding in rounds.findings] == [HealthState.OK]
+
+
+@pytest.mark.parametrize("check", [check for check in discover_checks() if check.of_machine])
+def test_a_real_machine_is_known_by_the_real_clock(check, tmp_path):
+    sources = replace(Bench(data_dir=tmp_path).sources, clock=SystemClock())
+    bands = {check.name: compose().config.modes.health[check.name]}
+    rounds = HealthRounds(sources, bands, 30 * S, [check])
+    rounds.step(sources.clock.now_ns())
+    assert rounds.findings[0].value is not None
 
 
 def test_no_findings_at_all_are_not_healthy():
