@@ -135,6 +135,8 @@ def active(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
     if json:
         _print([asdict(one) for one in found])
         return
+    if not found:
+        print("nothing fires")
     for one in found:
         print(f"{one.severity.value:<9} {one.subject:<16} {one.summary}  {one.runbook}")
 
@@ -158,6 +160,8 @@ def history(
     if json:
         _print(found)
         return
+    if not found:
+        print(f"nothing fired in the last {since}")
     for row in found:
         times = f"{time_of(row['began_ns'])} – {time_of(row['ended_ns'])}"
         late = "  (found afterwards)" if row["past"] else ""
@@ -187,6 +191,8 @@ def silences(fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = False) -> None:
     if json:
         _print([asdict(one) for one in found])
         return
+    if not found:
+        print("no silence holds")
     for one in found:
         what = " ".join(f"{name}={value}" for name, value in one.matchers.items())
         print(f"{one.silence_id}  {what}  until {one.until}  {one.author}: {one.comment}")

@@ -44,6 +44,8 @@ def list_(
     if json:
         _print([_brief(one) for one in found])
         return
+    if not found:
+        print("no incident yet" if everything else "no incident is open")
     for one in found:
         row = f"{one.incident_id:>5}  {one.state.value:<10} {one.severity:<9}"
         print(f"{row} {time_of(one.opened_ns)}  {one.title}")

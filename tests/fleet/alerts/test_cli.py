@@ -116,6 +116,7 @@ def test_what_fires_is_listed_from_the_rows(settings: FleetSettings) -> None:
     where = ["--fleet-dir", str(settings.root)]
     rows = open_rows(settings.rows_url)
     alerts = Alerts.open(made, rows)
+    assert run.invoke(cli.app, ["active", *where]).stdout == "nothing fires\n"
     alerts.observe([sample(0, 80)])
     alerts.tick(at(0))
     rows.dispose()
@@ -142,7 +143,7 @@ def test_history_tells_what_was_found_afterwards(settings: FleetSettings) -> Non
     assert "osaka-01 has 80, above 70." in told
     assert orjson.loads(run.invoke(cli.app, ["history", "--json", *where]).stdout)[0]["past"]
     nobody = run.invoke(cli.app, ["history", "--subject", "nobody", *where])
-    assert (nobody.exit_code, nobody.stdout) == (0, "")
+    assert (nobody.exit_code, nobody.stdout) == (0, "nothing fired in the last 1d\n")
     assert run.invoke(cli.app, ["history", *where[:2], "--since", "x"]).exit_code == cli.REFUSED
 
 
