@@ -6,6 +6,7 @@ it. A crash in between leaves the robot with records to send again, and that cha
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
@@ -13,7 +14,7 @@ from sqlalchemy.engine import Connection
 from fleet.clock import Clock
 from fleet.events.log import Logged, read_event
 from fleet.events.log import write as write_events
-from fleet.metrics.measure import Measure, measures, measures_of_event, time_of
+from fleet.metrics.measure import READERS, Measure, measures_of_event, time_of
 from fleet.metrics.rollup import Origin, Sums
 from fleet.store.books import Books, Poison, Report, Settlement, parse_account
 from fleet.store.series import SeriesStore
@@ -83,15 +84,15 @@ class Ingest:
         self._put_aside_known(gathered)
         lines = [line for frame in gathered.new for line in frame.lines]
         refused = self._store.write(lines) if lines else {}
-        settlements = _settle(gathered, refused)
-        if settlements or gathered.reports or gathered.poison:
-            also = _Also(gathered, self._clock.wall_ns())
-            self._books.settle(settlements, also, gathered.reports, gathered.poison)
+        settled = _settle(gathered, refused)
+        if settled.items or gathered.reports or gathered.poison:
+            also = _Also(gathered, settled, self._clock.wall_ns())
+            self._books.settle(settled.items, also, gathered.reports, gathered.poison)
         self._count(batch, gathered, len(lines), len(refused))
-        return _acknowledge(gathered.frames, settlements)
+        return _acknowledge(gathered.frames, settled)
 
     def _sort(self, message: Incoming, gathered: _Gathered) -> None:
-        where = parse(message.topic)
+        where = _parse(message.topic)
         try:
             if where is None:
                 raise FrameError("a topic that is not in the table")
@@ -140,6 +141,9 @@ class Ingest:
         self.counts.points_refused += refused
 
 
+_parse = lru_cache(maxsize=8192)(parse)  # a robot says all on the same few
+
+
 class _Reading(NamedTuple):
     """What one line says beside being stored."""
 
@@ -149,55 +153,87 @@ class _Reading(NamedTuple):
     event: Logged | None
 
 
+class _Told(NamedTuple):
+    """What one frame says beside being stored."""
+
+    settlement: int
+    origin: Origin
+    newest_ns: int  # 0: it carries nothing but numbers that were given up
+    readings: Sequence[_Reading]
+    journey: Delivery | None
+
+
+@dataclass
+class _Settled:
+    """What came of a batch; frames of one spool in a row that share no number are one."""
+
+    items: list[Settlement] = field(default_factory=list)
+    of_frame: list[int] = field(default_factory=list)
+
+
 class _Also:
     """Numbers, events and journeys of one batch: lines are read before the books are held."""
 
-    def __init__(self, gathered: _Gathered, arrived_ns: int) -> None:
-        frames, new = gathered.frames, len(gathered.new)
+    def __init__(self, gathered: _Gathered, settled: _Settled, arrived_ns: int) -> None:
         self._arrived_ns = arrived_ns
-        self._newest_ns = [time_of(frame.lines[-1]) if frame.lines else 0 for frame in frames]
-        self._found: list[tuple[Origin, list[_Reading]]] = []
-        self._journeys: list[Delivery] = []
-        for at, (frame, arrival) in enumerate(zip(frames, gathered.arrivals, strict=True)):
-            origin = _origin(frame)
-            self._found.append((origin, list(_read(frame, origin)) if at < new else []))
-            if at < new:
-                self._journeys.append(delivery_of(frame, origin, arrival))
+        self._items = settled.items
+        frames, new = gathered.frames, len(gathered.new)
+        self._told = [
+            _tell(frame, at, arrival, is_new=number < new)
+            for number, (frame, at, arrival) in enumerate(
+                zip(frames, settled.of_frame, gathered.arrivals, strict=True)
+            )
+        ]
 
     def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
         sums = Sums(self._arrived_ns)
         events: list[Logged] = []
-        for at_ns, (origin, readings), numbers in zip(
-            self._newest_ns, self._found, fresh, strict=True
-        ):
-            if at_ns:  # a frame may carry nothing but numbers that were given up
-                sums.note_frame(origin, at_ns)
-            for reading in readings if numbers else ():
-                if reading.seq not in numbers:
-                    continue
-                sums.add(origin, reading.at_ns, reading.said)
-                if reading.event is not None:
-                    events.append(reading.event)
+        whole = [
+            numbers is item.stored and not item.refused
+            for numbers, item in zip(fresh, self._items, strict=True)
+        ]
+        for told in self._told:
+            if told.newest_ns:
+                sums.note_frame(told.origin, told.newest_ns)
+            numbers, all_of_it = fresh[told.settlement], whole[told.settlement]
+            for seq, at_ns, said, event in told.readings if numbers else ():
+                if all_of_it or seq in numbers:
+                    sums.add(told.origin, at_ns, said)
+                    if event is not None:
+                        events.append(event)
         sums.write(connection)
         write_events(connection, events, self._arrived_ns)
-        write_spans(connection, zip(self._journeys, fresh, strict=False), self._arrived_ns)
+        journeys = [(one.journey, fresh[one.settlement]) for one in self._told if one.journey]
+        write_spans(connection, journeys, self._arrived_ns)
 
 
-def _origin(frame: TelemetryFrame) -> Origin:
-    return Origin(
-        robot=frame.robot_id,
-        site=frame.site,
-        hardware=frame.hardware,
-        version=frame.artifact_name,
-        config_hash=frame.config_hash,
-        replayed=frame.replayed,
+def _tell(frame: TelemetryFrame, settlement: int, arrival: Arrival, *, is_new: bool) -> _Told:
+    origin = _origin(
+        frame.robot_id,
+        frame.site,
+        frame.hardware,
+        frame.artifact_name,
+        frame.config_hash,
+        frame.replayed,
     )
+    newest_ns = time_of(frame.lines[-1]) if frame.lines else 0
+    if not is_new:
+        return _Told(settlement, origin, newest_ns, (), None)
+    journey = delivery_of(frame, origin, arrival)
+    readings = list(_read(frame, origin))
+    return _Told(settlement, origin, newest_ns, readings, journey if journey.told else None)
+
+
+_origin = lru_cache(maxsize=8192)(Origin)  # each is of thousands of frames
 
 
 def _read(frame: TelemetryFrame, origin: Origin) -> Iterator[_Reading]:
     for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
+        read = READERS.get(line[: line.find(b",")])
+        if read is None:  # most lines say no more than the series store knows
+            continue
         event = read_event(line, origin, frame.epoch, seq)
-        said = measures(line) if event is None else measures_of_event(event.point)
+        said = read(line) if event is None else measures_of_event(event.point)
         if said or event is not None:
             yield _Reading(seq, time_of(line), said, event)
 
@@ -210,31 +246,66 @@ def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:
         )
 
 
-def _settle(gathered: _Gathered, refused: Mapping[int, str]) -> list[Settlement]:
+def _settle(gathered: _Gathered, refused: Mapping[int, str]) -> _Settled:
     """Line by line: the n-th line of a frame has the n-th of its sequence numbers."""
-    settlements: list[Settlement] = []
+    settled = _Settled()
+    newest: dict[tuple[str, int], int] = {}  # of each spool: the order of its frames stays
     index, new = 0, len(gathered.new)
     for number, frame in enumerate(gathered.frames):
-        item = Settlement(frame.robot_id, frame.epoch, frame.config_hash, frame.artifact_name)
-        item.stored, item.thinned = SeqSet(frame.ranges), SeqSet(frame.thinned)
-        item.replayed = SeqSet(frame.ranges if frame.replayed else ())
+        at = newest.get((frame.robot_id, frame.epoch))
+        if at is None or not _joins(frame, settled.items[at]):
+            at = newest[frame.robot_id, frame.epoch] = len(settled.items)
+            settled.items.append(_settlement(frame))
+        settled.of_frame.append(at)
+        _book(frame, settled.items[at])
         if refused and number < new:
-            for at, (seq, line) in enumerate(zip(expand(frame.ranges), frame.lines, strict=True)):
-                reason = refused.get(index + at)
-                if reason is not None:
-                    item.refused[seq] = (reason, line)
-                    item.stored.remove(seq, seq)
+            _refuse(frame, settled.items[at], index, refused)
         index += len(frame.lines)
-        settlements.append(item)
-    return settlements
+    return settled
 
 
-def _acknowledge(
-    frames: Sequence[TelemetryFrame], settlements: Sequence[Settlement]
-) -> list[Outgoing]:
+def _settlement(frame: TelemetryFrame) -> Settlement:
+    return Settlement(frame.robot_id, frame.epoch, frame.config_hash, frame.artifact_name)
+
+
+def _joins(frame: TelemetryFrame, item: Settlement) -> bool:
+    """Sent twice, a number is new the first time only: then one is settled after the other."""
+    if (frame.config_hash, frame.artifact_name) != (item.config_hash, item.artifact_name):
+        return False
+    return not any(
+        item.stored.meets(first, last) or any(first <= seq <= last for seq in item.refused)
+        for first, last in frame.ranges
+    )
+
+
+def _book(frame: TelemetryFrame, item: Settlement) -> None:
+    for first, last in frame.ranges:
+        item.stored.add(first, last)
+        if frame.replayed:
+            item.replayed.add(first, last)
+    for first, last in frame.thinned:
+        item.thinned.add(first, last)
+
+
+def _refuse(
+    frame: TelemetryFrame, item: Settlement, index: int, refused: Mapping[int, str]
+) -> None:
+    for at, (seq, line) in enumerate(zip(expand(frame.ranges), frame.lines, strict=True), index):
+        reason = refused.get(at)
+        if reason is not None:
+            item.refused[seq] = (reason, line)
+            item.stored.remove(seq, seq)
+
+
+def _acknowledge(frames: Sequence[TelemetryFrame], settled: _Settled) -> list[Outgoing]:
     """One for each spool, however many of its frames came together."""
     said: dict[tuple[str, int], tuple[SeqSet, SeqSet, SeqSet]] = {}
-    for frame, item in zip(frames, settlements, strict=True):
+    told: set[int] = set()
+    for frame, at in zip(frames, settled.of_frame, strict=True):
+        if at in told:
+            continue
+        told.add(at)
+        item = settled.items[at]
         to = address(TopicName.ACK, frame.site, frame.robot_id)
         stored, refused, thinned = said.setdefault(
             (to, frame.epoch), (SeqSet(), SeqSet(), SeqSet())

@@ -31,6 +31,7 @@ TURN_S = KEEPALIVE_S / 4  # a read or a write waits no longer
 SESSION_S = 3600  # how long the broker keeps what an ingester has not acknowledged
 RECEIVE_MAXIMUM = 1000  # messages on their way to an ingester at once
 READ_BYTES = 262_144
+GATHER_S = 0.01  # between two reads: the broker writes each message on its own
 HELLO_TURNS = 4
 AGAIN_MIN_S, AGAIN_MAX_S = 1.0, 10.0
 IDS = 65_535
@@ -174,7 +175,7 @@ class FleetClient:
                 self._on_messages(messages, line.number)
                 if not self._manual_ack:
                     line.answer((), [item.packet_id for item in messages if item.packet_id])
-            if self._ending.is_set():
+            if self._ending.wait(GATHER_S if some else 0):
                 return
             line.keep_alive(time.monotonic())
 

@@ -55,20 +55,35 @@ _ALIVE: list[Measure] = [Alive()]
 
 def measures(line: bytes) -> Sequence[Measure]:
     """Looks at bytes: thousands of lines a second pass here, and only events are parsed."""
-    match line[: line.find(b",")]:
-        case b"control":
-            return _ALIVE if _number(_STOP, line) == 0.0 else ()
-        case b"policy":
-            return _took(Latency.INFERENCE, _number(_INFERENCE, line))
-        case b"perception":
-            return _took(Latency.PERCEPTION, _number(_PERCEPTION, line))
-        case b"event":
-            try:
-                return measures_of_event(decode_line(line))
-            except LineError:
-                return ()
-        case _:
-            return ()
+    read = READERS.get(line[: line.find(b",")])
+    return () if read is None else read(line)
+
+
+def _of_control(line: bytes) -> Sequence[Measure]:
+    return _ALIVE if _number(_STOP, line) == 0.0 else ()
+
+
+def _of_policy(line: bytes) -> Sequence[Measure]:
+    return _took(Latency.INFERENCE, _number(_INFERENCE, line))
+
+
+def _of_perception(line: bytes) -> Sequence[Measure]:
+    return _took(Latency.PERCEPTION, _number(_PERCEPTION, line))
+
+
+def _of_event(line: bytes) -> Sequence[Measure]:
+    try:
+        return measures_of_event(decode_line(line))
+    except LineError:
+        return ()
+
+
+READERS = {
+    b"control": _of_control,
+    b"policy": _of_policy,
+    b"perception": _of_perception,
+    b"event": _of_event,
+}
 
 
 def time_of(line: bytes) -> int:

@@ -68,10 +68,10 @@ class Sums:
         at_s = likely_ns // 10**9
         for measure in found:
             match measure:
-                case TaskEnd():
-                    self._add_task(origin, at_s, measure)
                 case Took():
                     self._add_latency(origin, at_s, measure)
+                case TaskEnd():
+                    self._add_task(origin, at_s, measure)
                 case Alive():
                     hour_s = at_s - at_s % HOUR_S
                     self._minutes[origin.robot, hour_s] |= 1 << (at_s - hour_s) // 60

@@ -47,7 +47,7 @@ AND s.first <= w.high AND s.last >= w.low AND s.first >= coalesce(
 
 @dataclass
 class Settlement:
-    """What one frame came to."""
+    """What one frame came to, or several of one spool that share no number."""
 
     robot_id: str
     epoch: int
@@ -116,7 +116,7 @@ class _Near:
 
     def not_stored(self, item: Settlement, numbers: SeqSet) -> SeqSet:
         known, span = self._now.get((*item.spool, Outcome.STORED.value)), numbers.span
-        if known is None or span is None:
+        if known is None or span is None or not known.meets(*span):
             return numbers
         return numbers.minus(known.within(*span))
 

@@ -140,13 +140,19 @@ def _decode_header(raw: bytes, lines: tuple[bytes, ...]) -> TelemetryFrame:
 def _checked_tags(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or tuple(sorted(value)) != TAG_KEYS:  # type: ignore[reportUnknownArgumentType]
         raise ValueError(f"tags must be exactly {TAG_KEYS}, got {value!r:.80}")
-    return {key: _matching(_NAME, value[key], f"tag {key}") for key in TAG_KEYS}
+    for key in TAG_KEYS:
+        _matching(value[key], f"tag {key}")
+    return value  # type: ignore[reportUnknownVariableType]
 
 
-def _matching(pattern: re.Pattern[str], value: Any, what: str) -> str:
-    if not isinstance(value, str) or pattern.fullmatch(value) is None:
-        raise ValueError(f"{what} must match {pattern.pattern}, got {value!r:.80}")
-    return value
+def _matching(value: Any, what: str) -> None:
+    if not isinstance(value, str) or not _is_name(value):
+        raise ValueError(f"{what} must match {_NAME.pattern}, got {value!r:.80}")
+
+
+@lru_cache(maxsize=8192)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def _checked_epoch(value: Any) -> int:

@@ -17,6 +17,7 @@ INTEGER_FIELDS = frozenset({"seq", "epoch"})
 RESERVED_FIELDS = INTEGER_FIELDS | {"time", "robot", "site", "hardware", "version"}
 FLOAT_MAX = 1.7e308
 TIMESTAMP_MAX = 2**63 - 1
+TIME_DIGITS = 19
 
 _SUFFIXES: dict[type, str] = {str: ".text", bool: ".flag"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
@@ -118,13 +119,20 @@ def _strip_suffix(name: str) -> str:
 
 
 _MEASUREMENT = re.compile(rb"(?:[^\\,= \n\r]|\\[,= ])+")
-_REST = re.compile(rb"[^\n\r]+ [0-9]{1,19}")
 
 
 def is_of(line: bytes, tagset: bytes) -> bool:
     """Whether it looks like a line of the robot with these tags; ingest need not parse it then."""
-    measurement, tags, rest = line.partition(b",%s " % tagset)
-    return bool(tags) and _is_measurement(measurement) and _REST.fullmatch(rest) is not None
+    measurement, found, rest = line.partition(b",%s " % tagset)
+    fields, _, time = rest.rpartition(b" ")
+    return (
+        bool(found and fields)
+        and time.isdigit()
+        and len(time) <= TIME_DIGITS
+        and b"\n" not in rest
+        and b"\r" not in rest
+        and _is_measurement(measurement)
+    )
 
 
 @lru_cache(maxsize=1024)

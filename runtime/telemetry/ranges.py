@@ -50,6 +50,10 @@ class SeqSet:
         """From the first number to the last; None when there is none."""
         return (self._firsts[0], self._lasts[-1]) if self._firsts else None
 
+    def meets(self, first: int, last: int) -> bool:
+        """Whether any number from the first to the last is in it."""
+        return bisect_left(self._lasts, first) < bisect_right(self._firsts, last)
+
     def add(self, first: int, last: int) -> None:
         low = bisect_left(self._lasts, first - 1)
         high = bisect_right(self._firsts, last + 1)

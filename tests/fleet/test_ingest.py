@@ -6,17 +6,22 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.events import Wanted
+from fleet.events.search import every
 from fleet.ingest import Incoming, Ingest
+from fleet.metrics import Span, tally
 from fleet.store.books import POISON_KEPT, Books, Outcome, parse_account
 from fleet.store.embedded import EmbeddedStore
 from fleet.store.series import Query, StoreUnavailableError
 from records import Priority, TelemetryFrame
 from runtime.telemetry.frame import decode_ack, encode_frame
 from runtime.telemetry.line import encode_line, encode_tags
-from runtime.telemetry.ranges import expand, fold
+from runtime.telemetry.ranges import SeqSet, expand, fold
+
+NOW_NS = 1_700_000_000_000_000_000
 
 
 class StoppedClock:
@@ -116,6 +121,66 @@ def test_frames_in_any_order_and_number_give_the_same_store_and_books(
     assert side.stored() == expected
     booked = side.books.settled("r-1", 5, Outcome.STORED)
     assert list(expand(booked)) == expected
+    side.close()
+
+
+def ended(seq: int, *, is_bad: bool) -> bytes:
+    """The end of a task; a bad one has a word where the database knows a number."""
+    tags = encode_tags({"robot": "r-1", "site": "osaka", "hardware": "x", "version": "dev"})
+    fields = {"name.text": "task.done", "skill.text": "pick", "x": "bad" if is_bad else 1.0}
+    return encode_line("event", tags, fields, seq=seq, epoch=5, time_ns=NOW_NS + seq * 1000)
+
+
+drawn_frames = st.lists(
+    st.builds(
+        lambda numbers, config, late: frame(
+            sorted(numbers),
+            lines=tuple(ended(seq, is_bad=seq % 5 == 0) for seq in sorted(numbers)),
+            config_hash=config * 64,
+            replayed=late,
+            thinned=((100 + min(numbers), 100 + min(numbers)),),
+        ),
+        st.sets(st.integers(2, 30), min_size=1, max_size=12),
+        st.sampled_from("ab"),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=20)
+@given(frames=drawn_frames, size=st.integers(1, 8))
+def test_frames_that_share_numbers_count_each_of_them_once_together_or_apart(
+    frames: list[TelemetryFrame], size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    side = Side(tmp_path_factory.mktemp("side"))
+    side.ingest.process([message(frame([1], lines=(ended(1, is_bad=False),)))])
+    stored, refused = SeqSet(((1, 1),)), SeqSet()
+    for at in range(0, len(frames), size):
+        for answer in side.ingest.process([message(item) for item in frames[at : at + size]]):
+            ack = decode_ack(answer.payload)
+            stored.update(SeqSet(ack.stored))
+            refused.update(SeqSet(ack.refused))
+    sent = {1, *(seq for item in frames for seq in expand(item.ranges))}
+    good = sorted(seq for seq in sent if seq % 5)
+    assert list(expand(stored)) == good
+    assert list(expand(refused)) == sorted(sent.difference(good))
+    settled = {outcome: side.books.settled("r-1", 5, outcome) for outcome in Outcome}
+    assert settled[Outcome.STORED] == stored
+    assert settled[Outcome.REFUSED] == refused
+    first_is_late: dict[int, bool] = {}
+    for item in frames:
+        for seq in expand(item.ranges):
+            first_is_late.setdefault(seq, item.replayed)
+    late = settled[Outcome.REPLAYED]
+    assert [seq for seq in good if seq in late] == [s for s in good if first_is_late.get(s)]
+    assert {100 + min(expand(item.ranges)) for item in frames} == set(
+        expand(settled[Outcome.THINNED])
+    )
+    now_s = NOW_NS // 10**9
+    assert tally(side.books.engine, Span(now_s - 600, now_s + 600)).done == len(good)
+    assert sum(1 for _ in every(side.books.engine, Wanted())) == len(good)
     side.close()
 
 

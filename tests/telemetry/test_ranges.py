@@ -35,6 +35,7 @@ def test_seqset_minus_and_within_agree_with_a_plain_set(
     a, b = SeqSet(left), SeqSet(right)
     assert set(expand(a.minus(b))) == set(expand(a)) - set(expand(b))
     assert set(expand(a.within(*cut))) == set(expand(a)) & set(range(cut[0], cut[1] + 1))
+    assert a.meets(*cut) == bool(a.within(*cut))
 
 
 @given(st.lists(spans, min_size=1, max_size=20), st.integers(1, 5))
