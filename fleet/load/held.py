@@ -5,7 +5,7 @@ it is acknowledged, what is not named in time is sent again, and beyond the cap 
 are given up and booked. What it holds is lost with the process, as it would not be on a robot.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -14,6 +14,7 @@ from fleet.load.story import Said
 from records import Priority, TelemetryFrame
 from runtime.telemetry.frame import Ack
 from runtime.telemetry.line import encode_line, encode_tags
+from runtime.telemetry.patience import Patience
 from runtime.telemetry.ranges import SeqSet, expand, fold
 
 HARDWARE = "sim_x86"
@@ -36,6 +37,7 @@ class Away:
     """A frame on its way; `left` is what is not acknowledged of it."""
 
     sent_ns: int
+    due_ns: int  # to be sent again
     made_ns: int
     late: bool
     left: SeqSet
@@ -61,7 +63,8 @@ class Spool:
         self.thinned = SeqSet()  # in all
         self.held: dict[int, Held] = {}
         self._robot_id, self._site, self.epoch = robot_id, site, epoch
-        self._cap, self._resend_ns = cap, round(resend_s * 1e9)
+        self._cap = cap
+        self._patience = Patience(round(resend_s * 1e9), f"{site}/{robot_id}")
         self._waiting = SeqSet()
         self._away: list[Away] = []
         self.answered: list[Answered] = []
@@ -90,7 +93,9 @@ class Spool:
 
     def frames(self, now_ns: int, live_age_s: float = 10.0) -> list[TelemetryFrame]:
         """What may be sent now; each record waits for its acknowledgement from here on."""
-        self._take_back(now_ns)
+        late = [away for away in self._away if now_ns >= away.due_ns]
+        self._patience.note_late((away.sent_ns for away in late), now_ns)
+        self._take_back(late)
         made: list[TelemetryFrame] = []
         while (self._waiting or self._unbooked) and len(self._away) < WINDOW_FRAMES:
             chosen = self._next()
@@ -102,7 +107,9 @@ class Spool:
             for first, last in frame.ranges:
                 self._waiting.remove(first, last)
             oldest_ns = min((self.held[seq].at_ns for seq in chosen), default=now_ns)
-            self._away.append(Away(now_ns, oldest_ns, frame.replayed, SeqSet(frame.ranges)))
+            due_ns = now_ns + self._patience.wait_ns()
+            left = SeqSet(frame.ranges)
+            self._away.append(Away(now_ns, due_ns, oldest_ns, frame.replayed, left))
             if not chosen:
                 break
         return made
@@ -110,6 +117,7 @@ class Spool:
     def note_ack(self, ack: Ack, now_ns: int | None = None) -> None:
         if ack.epoch != self.epoch:
             return
+        self._patience.reset()
         for seq in expand((*ack.stored, *ack.refused)):
             self.held.pop(seq, None)
         self.refused += sum(1 for _ in expand(ack.refused))
@@ -126,10 +134,14 @@ class Spool:
                 if not away.left
             ]
         self._away = [away for away in self._away if away.left]
+        if now_ns is not None:
+            for away in self._away:
+                away.due_ns = self._patience.sooner_ns(away.due_ns, now_ns)
 
     def disconnect(self) -> None:
         """What was on its way may be lost."""
-        self._take_back(2**62)
+        self._take_back(self._away)
+        self._patience.reset()
 
     def account(self) -> bytes:
         pending = SeqSet(fold(sorted(self.held)))
@@ -144,17 +156,13 @@ class Spool:
     def is_empty(self) -> bool:
         return not self.held and not self._unbooked
 
-    def _take_back(self, now_ns: int) -> None:
-        kept: list[Away] = []
-        for away in self._away:
-            if now_ns - away.sent_ns < self._resend_ns:
-                kept.append(away)
-                continue
-            self.resent += 1
+    def _take_back(self, gone: Sequence[Away]) -> None:
+        self._away = [away for away in self._away if not any(away is one for one in gone)]
+        self.resent += len(gone)
+        for away in gone:
             for seq in expand(away.left.ranges()):
                 if seq in self.held:
                     self._waiting.add(seq, seq)
-        self._away = kept
 
     def _next(self) -> list[int]:
         """The oldest that wait, of one version: a frame's tags are of one."""

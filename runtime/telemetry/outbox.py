@@ -2,19 +2,16 @@
 
 Alerts first, then events, then fresh metrics, then the backlog of an outage at a pace that leaves
 room for what is live. A record stays in the spool until the fleet names its number; what is not
-named within the resend time is sent again, as the same point. As long as nobody answers, each next
-time is longer, up to a bound, and by chance, so that a thousand robots do not call out together;
-with the first answer, or a new connection, it is the resend time again. Time comes in as an
-argument.
+named in time (`patience.py`) is sent again, as the same point. Time comes in as an argument.
 """
 
-import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from records import Priority, TelemetryFrame
 from runtime.telemetry.frame import Ack
+from runtime.telemetry.patience import Patience
 from runtime.telemetry.ranges import Range, SeqSet, count, fold
 from runtime.telemetry.spool import Commit, Spool
 
@@ -22,7 +19,6 @@ FRAME_ROWS = 1000
 FRAME_BYTES = 131_072  # of lines, before compression
 THINNED_RANGES = 500  # booked in one message
 LIVE_RESERVE = 3  # of the window, which the backlog leaves to what is live
-PATIENCE_MAX = 8  # times the resend time
 ORDER = (Priority.ALERT, Priority.EVENT, Priority.METRIC)
 
 
@@ -91,9 +87,7 @@ class Outbox:
         self._metrics_due_ns = -(2**62)
         self._budget_bytes = 0.0
         self._budget_ns: int | None = None
-        self._draw = random.Random(f"{sender.site}/{sender.robot_id}")
-        self._unanswered = 0  # rounds of sending in a row
-        self._round_ns = -(2**62)
+        self._patience = Patience(limits.resend_ns, f"{sender.site}/{sender.robot_id}")
 
     @property
     def on_their_way(self) -> int:
@@ -126,7 +120,7 @@ class Outbox:
         for outgoing in self._outgoing:
             self._put_back(outgoing)
         self._outgoing.clear()
-        self._unanswered = 0
+        self._patience.reset()
 
     def next_frames(self, now_ns: int) -> list[TelemetryFrame]:
         """Frames to send now; they count as on their way until acknowledged or timed out."""
@@ -167,9 +161,9 @@ class Outbox:
         self._outgoing = [item for item in self._outgoing if item.left or not item.frame.lines]
         if ack.thinned:
             self._outgoing = [i for i in self._outgoing if i.frame.lines]
-        self._unanswered = 0
+        self._patience.reset()
         for outgoing in self._outgoing:
-            outgoing.due_ns = min(outgoing.due_ns, now_ns + self._limits.resend_ns)
+            outgoing.due_ns = self._patience.sooner_ns(outgoing.due_ns, now_ns)
         self.tally.records_stored += count(ack.stored)
         self.tally.records_refused += count(ack.refused)
         return lane.spool
@@ -253,7 +247,7 @@ class Outbox:
     def _send(
         self, lane: Lane, frame: TelemetryFrame, now_ns: int, frames: list[TelemetryFrame]
     ) -> None:
-        due_ns = now_ns + self._patience_ns()
+        due_ns = now_ns + self._patience.wait_ns()
         self._outgoing.append(Outgoing(lane.spool, frame, SeqSet(frame.ranges), now_ns, due_ns))
         frames.append(frame)
 
@@ -283,19 +277,9 @@ class Outbox:
 
     # Waiting.
 
-    def _patience_ns(self) -> int:
-        """How long a frame sent now waits for its answer."""
-        shortest_ns = self._limits.resend_ns
-        if not self._unanswered:
-            return shortest_ns
-        longest_ns = shortest_ns * min(2**self._unanswered, PATIENCE_MAX)
-        return round(self._draw.uniform(longest_ns / 2, longest_ns))
-
     def _expire(self, now_ns: int) -> None:
         late = [o for o in self._outgoing if now_ns >= o.due_ns]
-        if any(o.sent_ns >= self._round_ns for o in late):  # the others were told of already
-            self._unanswered = min(self._unanswered + 1, PATIENCE_MAX)
-            self._round_ns = now_ns
+        self._patience.note_late((o.sent_ns for o in late), now_ns)
         for outgoing in late:
             self._put_back(outgoing)
             self._outgoing.remove(outgoing)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from records import TelemetryFrame
 from runtime.telemetry.frame import Ack
-from runtime.telemetry.outbox import PATIENCE_MAX, Outbox, OutboxLimits, Sender
+from runtime.telemetry.outbox import Outbox, OutboxLimits, Sender
+from runtime.telemetry.patience import LONGEST
 from runtime.telemetry.ranges import expand
 from tests.telemetry.spools import S, at, event, open_spool
 
@@ -69,8 +70,8 @@ def test_a_record_that_nobody_answers_is_sent_ever_later_up_to_a_bound() -> None
     first, *others = robot.gaps_s
     assert RESEND_S <= first <= RESEND_S + LATE_S
     assert all(gap > RESEND_S for gap in others)
-    assert min(others[2:]) >= RESEND_S * PATIENCE_MAX / 2
-    assert max(others) <= RESEND_S * PATIENCE_MAX + LATE_S
+    assert min(others[2:]) >= RESEND_S * LONGEST / 2
+    assert max(others) <= RESEND_S * LONGEST + LATE_S
     assert len(set(others[2:])) > 1  # by chance
 
 
@@ -112,7 +113,7 @@ def test_no_record_is_sent_too_soon_or_too_late_and_one_answer_ends_the_waiting(
                 robot.run(step)
             case _:
                 pass
-        assert all(RESEND_S <= gap <= RESEND_S * PATIENCE_MAX + LATE_S for gap in robot.gaps_s)
+        assert all(RESEND_S <= gap <= RESEND_S * LONGEST + LATE_S for gap in robot.gaps_s)
     robot.say()
     robot.run(1 + LATE_S)
     robot.answer(robot.frames[-1])

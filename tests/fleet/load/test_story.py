@@ -1,5 +1,6 @@
 """Simulated robots: deterministic, plausible, and honest about what they hold."""
 
+import itertools
 import random
 
 import orjson
@@ -14,10 +15,12 @@ from fleet.load.story import Said, Story
 from fleet.robot import parse_live
 from records import Priority
 from runtime.telemetry.frame import Ack, decode_frame, encode_frame
+from runtime.telemetry.patience import LONGEST
 from runtime.telemetry.ranges import SeqSet, expand
 from runtime.telemetry.span import Span, Status, read_span
 
-NOW_NS = 1_700_000_000 * 10**9
+NS = 10**9
+NOW_NS = 1_700_000_000 * NS
 HOUR_NS = 3600 * 10**9
 
 
@@ -129,6 +132,24 @@ def test_nothing_held_is_lost_while_frames_and_acknowledgements_are(seed: int) -
     everything = SeqSet(stored)
     everything.update(booked)
     assert everything.ranges() == ((1, spool.head),)
+
+
+def test_a_fleet_that_does_not_answer_is_asked_ever_less_often_and_not_by_all_at_once() -> None:
+    """By the rule of the robots' own outbox."""
+    asked_s: dict[str, list[int]] = {}
+    for name in ("r-1", "r-2"):
+        spool = Spool(name, "osaka", 7, resend_s=5.0)
+        spool.add([said_once(NOW_NS)], "v1")
+        sent = asked_s[name] = [at_s for at_s in range(600) if spool.frames(NOW_NS + at_s * NS)]
+        gaps = [after - before for before, after in itertools.pairwise(sent)]
+        assert gaps[0] == 5
+        assert min(gaps[4:]) >= 5 * LONGEST / 2
+        assert max(gaps) <= 5 * LONGEST + 1
+        spool.add([said_once(NOW_NS)], "v1")
+        assert spool.frames(NOW_NS + 600 * NS)
+        spool.note_ack(Ack(7, stored=((1, 1),)), NOW_NS + 601 * NS)  # somebody answers again
+        assert spool.frames(NOW_NS + 606 * NS)
+    assert asked_s["r-1"] != asked_s["r-2"]
 
 
 def test_frames_have_one_version_and_mark_what_is_late() -> None:
