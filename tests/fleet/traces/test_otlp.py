@@ -1,7 +1,7 @@
 """Journeys to other tools: what a receiver decodes with the published messages is what was told.
 
 The receiver here speaks OTLP over HTTP and decodes with OpenTelemetry's own message classes; it
-stores nothing. No collector can be installed from Debian.
+stores nothing. What a collector of others makes of it is in test_collector.py, a slow test.
 """
 
 import threading
