@@ -71,6 +71,12 @@ def came_up(robot: Running) -> str:
     return "; ".join([f"{choice} {slot}", *faults])
 
 
+def halts(robot: Running) -> str:
+    """For each slot the kernel has its turns first: without its arguments it finds no root."""
+    robot.wait("a halt", lambda: "bedplate: HALT" in robot.console(), BOOT_S)
+    return "halt"
+
+
 def hangs_then_reset(robot: Running) -> str:
     try:
         robot.wait("a restart", lambda: robot.console().count("bedplate: slot ") > 1, HANGS_S)
@@ -117,11 +123,12 @@ def two_installers(robot: Running) -> str:
 CASES: Final = (
     Case("kernel missing", ON_TRIAL, "rolled-back a", wrong.without_kernel),
     Case("kernel damaged", ON_TRIAL, "rolled-back a", wrong.with_damaged_kernel),
-    Case("start script gone", ON_TRIAL, "rolled-back a", lambda s: wrong.without_script(s, SLOT_B)),
+    Case("start script gone: a kernel without arguments", ON_TRIAL, "rolled-back a",
+         lambda s: wrong.without_script(s, SLOT_B), came_up),
     Case("new slot all zeros", ON_TRIAL, "rolled-back a", wrong.all_zeros),
-    Case("both slots bad", ON_TRIAL, "halt", wrong.both_bad),
+    Case("both slots bad", ON_TRIAL, "halt", wrong.both_bad, halts),
     Case("committed slot bad, the other whole", AT_REST, "other a",
-         lambda s: wrong.without_script(s, SLOT_B)),
+         lambda s: wrong.without_script(s, SLOT_B), came_up),
     Case("one block of the root damaged: the kernel panics", ON_TRIAL, "rolled-back a",
          wrong.with_damaged_init, came_up),
     Case("init missing: the kernel panics", ON_TRIAL, "rolled-back a",
@@ -139,11 +146,11 @@ CASES: Final = (
 
 
 def go_through(recording: Recording, folder: Path, say: Say) -> list[Outcome]:
-    """Each case once; what is done is not done again."""
+    """Each case once; what came out as wanted is not done again."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cases.jsonl"
     done = {one.name: one for one in read_outcomes(file)}
-    todo = [case for case in CASES if case.name not in done]
+    todo = [case for case in CASES if case.name not in done or done[case.name].fault]
     if not todo:
         return list(done.values())
     with file.open("a") as out, closing(Replay(recording, folder / "disk.img")) as replay:
@@ -158,13 +165,15 @@ def go_through(recording: Recording, folder: Path, say: Say) -> list[Outcome]:
 
 
 def read_outcomes(file: Path) -> list[Outcome]:
-    rows: list[Outcome] = []
+    """The last of each case that there still is."""
+    rows: dict[str, Outcome] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
-            rows.append(Outcome(**json.loads(line)))
+            made = Outcome(**json.loads(line))
         except ValueError:
             continue  # the line that a killed run was writing
-    return rows
+        rows[made.name] = made
+    return [rows[case.name] for case in CASES if case.name in rows]
 
 
 def _try(case: Case, replay: Replay, entry: int, folder: Path) -> Outcome:

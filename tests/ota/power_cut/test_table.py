@@ -65,6 +65,15 @@ def test_line_that_a_killed_run_was_writing_is_left_out(tmp_path: Path):
         assert read(tmp_path / "y") == []
 
 
+def test_case_that_was_tried_again_counts_as_it_came_out_at_last(tmp_path: Path):
+    file = tmp_path / "cases.jsonl"
+    bad = Outcome("kernel missing", "rolled-back a", "halt", "wanted rolled-back a", 9.0)
+    good = replace(bad, found="rolled-back a", fault="")
+    gone = replace(bad, name="a case that there was once")
+    file.write_text("".join(json.dumps(asdict(one)) + "\n" for one in (bad, gone, good)))
+    assert read_outcomes(file) == [good]
+
+
 def test_page_takes_its_figures_and_keeps_its_words(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text(f"words\n{BEGINS}\nold\n{ENDS}\nmore\n")

@@ -1,4 +1,8 @@
-"""Slots made unable to start, on a small disk: GRUB goes back, or stops with a message."""
+"""Slots made unable to start, on a small disk: GRUB goes back, or stops with a message.
+
+Here there is no kernel, so it does so at once. A robot without a start script still has one, which
+finds no root and panics; what follows is a case of `make power-cut`.
+"""
 
 import pytest
 
