@@ -12,8 +12,10 @@ from conf.schema.alerts import Alerts, Severity, Signal
 from fleet.alerts.alert import ActiveAlert, summary_of
 from fleet.alerts.engine import Place
 from fleet.alerts.lane import Change, Lane, Turn
+from fleet.alerts.sample import FLEET
 from fleet.alerts.state import StateError, read_lane, write_lane
 from fleet.alerts.tables import EPISODE, HEARD, LANE, NOTICE
+from fleet.metrics.tables import SEEN
 from fleet.store.rows import Transaction, hold, insert, read
 
 NS_PER_DAY = 86_400_000_000_000
@@ -85,13 +87,15 @@ class AlertRows:
 
     def open_episodes(self) -> list[ActiveAlert]:
         """What was told and has not ended, of rules that there are."""
-        query = sql.select(EPISODE).where(EPISODE.c.ended_ns.is_(None), EPISODE.c.told_ns > 0)
+        at = sql.join(EPISODE, SEEN, EPISODE.c.subject == SEEN.c.robot, isouter=True)
+        query = sql.select(EPISODE, SEEN.c.site).select_from(at)
+        query = query.where(EPISODE.c.ended_ns.is_(None), EPISODE.c.told_ns > 0)
         return [
             ActiveAlert(
                 key=row.rule,
                 name=row.alert,
                 subject=row.subject,
-                site="",
+                site=FLEET if row.subject == FLEET else row.site or "",
                 severity=Severity(row.severity),
                 summary=row.summary,
                 runbook=row.runbook,

@@ -89,6 +89,8 @@ class Alerts:
         for alert in book.open_episodes():
             if alert.key in rules.rules:
                 made._told[alert.subject, alert.key] = alert
+                # Its site is that of before until it is heard: of another it were another alert.
+                made._sites[alert.subject] = alert.site
         told = made._told_at()
         made._gists = {
             place: gist(lane, told.get(place, ())) for place, lane in made.engine.lanes.items()

@@ -7,13 +7,15 @@ from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy as sql
 from sqlalchemy.engine import Engine as Rows
 
 from fleet.alerts import ActiveAlert, Alerts
 from fleet.alerts.alert import UNKNOWN, summary_of
 from fleet.alerts.book import AlertRows, Entry
 from fleet.alerts.tell import WebhookTeller, open_teller
-from fleet.store.rows import open_rows
+from fleet.metrics.tables import SEEN
+from fleet.store.rows import Transaction, open_rows
 from fleet.store.series import StoreUnavailableError
 from tests.fleet.alerts.made import at, rule, rules, sample
 
@@ -73,6 +75,22 @@ def test_what_fires_fires_on_after_a_restart_and_a_clock_that_ran_runs_on(rows: 
     feed(again, dict.fromkeys(range(62, 105), 80))
     assert {one.key for one in again.active()} == {"rule_0", "rule_1"}
     assert ears.heard == [("began", "rule_1")]  # the other one was told before
+
+
+def test_after_a_restart_an_alert_is_of_the_same_site_before_its_robot_is_heard(rows: Rows) -> None:
+    """Alertmanager knows an alert by its labels: without its site it is another one."""
+    seen = {"robot": "osaka-01", "site": "osaka", "hardware": "sim", "version": "v1"}
+    times = {"config_hash": "", "first_s": 1, "heard_s": 1, "misdated": 0}
+    with Transaction(rows) as connection:
+        connection.execute(sql.insert(SEEN).values(**seen, **times))
+    alerts = Alerts.open(RULES, rows)
+    alerts.note_site("osaka-01", "osaka")
+    feed(alerts, {0: 80})
+    again = Alerts.open(RULES, rows)
+    assert [one.site for one in again.active()] == ["osaka"]
+    again.tick(at(1))
+    feed(again, {2: 81})
+    assert [one.site for one in again.active()] == ["osaka"]
 
 
 def test_alert_that_ended_while_nobody_watched_ends_when_it_is_heard_of(rows: Rows) -> None:
