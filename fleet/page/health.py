@@ -87,13 +87,18 @@ def _health_row(one: Found) -> str:
     state, word = STATES[one.state], plain(one.state)
     if one.is_old:
         state, word = QUIET, f"was {word}"
-    value = UNKNOWN if one.value is None else f"{one.value:,.4g} {escape(one.unit)}"
+    value = UNKNOWN if one.value is None else f"{_figure(one.value)} {escape(one.unit)}"
     note = f"<small>{escape(one.note[:160])}</small>" if one.note else ""
     age = "now" if one.age_ns < OLD_NS / 2 else f"{duration(one.age_ns / 1e9)} ago"
     return (
         f"<tr><th scope=row>{escape(plain(one.check))}{note}</th>"
         f'<td data-state="{state}">{word}</td><td>{value}</td><td>{age}</td></tr>'
     )
+
+
+def _figure(value: float) -> str:
+    """Four digits at most that say something: never `5.06e+04`, and dust is nothing."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 3):.4g}"
 
 
 def task_rows(events: Iterable[Event]) -> str:

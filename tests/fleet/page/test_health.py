@@ -37,6 +37,13 @@ def test_newest_word_of_each_check_counts_and_the_worst_is_first() -> None:
     ]
 
 
+def test_figures_are_written_out() -> None:
+    shown = {50_620.4: "50,620", 6.7e-07: "0", 0.9173: "0.917", 54.0: "54", 30.634: "30.63"}
+    for value, words in shown.items():
+        rows = health_rows(findings([point("a", "ok", value=value)], NOW_NS))
+        assert f"<td>{words} °C</td>" in rows
+
+
 def test_words_tell_a_limit_from_a_failure_and_a_failure_from_silence() -> None:
     assert word_of(point("disk", "ok")) == ("all well", "good")
     assert word_of(point("disk", "warn")) == ("1 check near a limit", "warn")
