@@ -11,6 +11,7 @@ import orjson
 
 from conf.schema.telemetry import Store
 from fleet.bench.alone import ingest_cost
+from fleet.bench.disk import disk_of
 from fleet.bench.live import live
 from fleet.bench.page import write_page
 from fleet.bench.peer import pair
@@ -18,7 +19,8 @@ from fleet.bench.servers import load_average
 from fleet.bench.storm import storm
 from fleet.page.bench import measure
 
-PARTS = ("paint", "alone", "peer", "live", "storm")
+PARTS = ("paint", "alone", "peer", "disk", "live", "storm")
+AS_A_ROBOT = 0  # samples: as a robot of `make run` sends
 
 
 def main() -> None:
@@ -31,7 +33,15 @@ def main() -> None:
         figures["alone"] = [asdict(ingest_cost(50, 20, samples)) for samples in args.samples]
     if "peer" in args.only:
         figures["peer"] = [
-            asdict(pair(args.peer_robots, args.peer_seconds, samples)) for samples in args.samples
+            asdict(pair(args.peer_robots, args.peer_seconds, samples))
+            for samples in (*args.samples, AS_A_ROBOT)
+            for _ in range(args.peer_times)
+        ]
+    if "disk" in args.only:
+        figures["disk"] = [
+            asdict(disk_of(robots, samples, args.disk_robot_seconds))
+            for robots in args.robots
+            for samples in (*args.samples, AS_A_ROBOT)
         ]
     if "live" in args.only:
         figures["live"] = [
@@ -62,6 +72,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--store", choices=[store.value for store in Store], default="embedded")
     parser.add_argument("--peer-robots", type=int, default=100)
     parser.add_argument("--peer-seconds", type=int, default=30)
+    parser.add_argument("--peer-times", type=int, default=1, help="runs of each kind")
+    parser.add_argument("--disk-robot-seconds", type=int, default=12_000, help="of all robots")
     parser.add_argument("--storm-robots", type=int, default=100)
     parser.add_argument("--storm-s", type=float, default=360.0, help="how long they were away")
     parser.add_argument("--storm-live", type=int, default=20)

@@ -27,6 +27,7 @@ def tables(figures: Mapping[str, Any]) -> str:
         _paint(figures.get("paint")),
         _alone(figures.get("alone", [])),
         _peer(figures.get("peer", [])),
+        _disk(figures.get("disk", [])),
         _live(figures.get("live", [])),
         _storm(figures.get("storm")),
         _next(figures.get("live", [])),
@@ -64,24 +65,59 @@ def _alone(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _peer(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of each kind the run whose ratio is in the middle, and how far the others lie apart."""
     head = (
-        "samples", "who", "points per CPU-second", "wall s", "lost", "acknowledged to robots",
-        "consumer, influxd, broker, generator CPU s", "MiB", "load average",
+        "samples", "points a message", "who", "points per CPU-second", "ratio (of runs)", "wall s",
+        "lost", "acknowledged to robots", "consumer, influxd, broker, generator CPU s", "MiB",
+        "load average",
     )  # fmt: skip
     lines: list[Sequence[Any]] = []
-    for row in rows:
-        for side in (row["ours"], row["peer"]):
+    for samples in dict.fromkeys(row["samples"] for row in rows):
+        runs = sorted(
+            (row for row in rows if row["samples"] == samples), key=lambda row: row["ratio"] or 0.0
+        )
+        row = runs[len(runs) // 2]
+        for side, ratio in ((row["ours"], _ratios(runs)), (row["peer"], "")):
             if side is None:
-                lines.append((row["samples"], f"no peer: {row['peer_missing']}", *[""] * 7))
+                missing = f"no peer: {row['peer_missing']}"
+                lines.append((_samples(samples), "", missing, *[""] * 8))
                 continue
             costs = ("consumer_cpu_s", "influxd_cpu_s", "broker_cpu_s", "generator_cpu_s")
             shown = ", ".join(_word(side[name]) for name in costs)
             lines.append(
-                (row["samples"], side["name"], side["points_per_core_s"], side["wall_s"],
-                 side["lost"], side["acknowledged_to_the_robot"], shown, side["memory_mib"],
+                (_samples(samples), side["points"] / side["messages"], side["name"],
+                 side["points_per_core_s"], ratio, side["wall_s"], side["lost"],
+                 side["acknowledged_to_the_robot"], shown, side["memory_mib"],
                  _load(side["load_average"]))
             )  # fmt: skip
     return _table("Ingest and Telegraf, the same points into the same InfluxDB", head, lines)
+
+
+def _ratios(runs: Sequence[Mapping[str, Any]]) -> str:
+    found = [row["ratio"] for row in runs if row["ratio"] is not None]
+    if not found:
+        return ""
+    middle, spread = found[len(found) // 2], f"{found[0]:.2f} to {found[-1]:.2f}"
+    return f"{middle:.2f}" if len(found) == 1 else f"{middle:.2f} ({spread} of {len(found)})"
+
+
+def _samples(samples: int) -> str:
+    return str(samples) if samples else "as a robot sends"
+
+
+def _disk(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = (
+        "robots", "samples", "stretch s", "points", "series, MiB per robot-day",
+        "rows, MiB per robot-day", "bytes a point",
+    )  # fmt: skip
+    lines = [
+        (
+            row["robots"], _samples(row["samples"]), row["half_s"], row["points"],
+            row["series_mib_robot_day"], row["rows_mib_robot_day"], row["bytes_a_point"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    return _table("Disk of the embedded stores", head, lines)
 
 
 def _live(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from conf.schema.telemetry import Store
 from fleet.bench.alone import message_of, told
+from fleet.bench.recorded import as_robots_send
 from fleet.bench.servers import Servers, load_average, servers
 from fleet.bench.telegraf import CONFIGURATION, TelegrafError, ensure_binary
 from fleet.clock import SystemClock
@@ -72,6 +73,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
+    """`samples` 0: as a robot of `make run` sends."""
+
     samples: int
     ours: Side
     peer: Side | None
@@ -120,7 +123,11 @@ class Generator:
 
 
 def pair(robots: int, seconds: int, samples: int) -> Pair:
-    frames = told(robots, seconds, samples, SystemClock().wall_ns() - seconds * 10**9)
+    start_ns = SystemClock().wall_ns() - seconds * 10**9
+    if samples:
+        frames = told(robots, seconds, samples, start_ns)
+    else:
+        frames = list(as_robots_send(robots, seconds, start_ns))
     ours = _ours(frames)
     try:
         binary = ensure_binary()

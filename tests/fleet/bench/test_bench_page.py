@@ -1,14 +1,16 @@
 """The figures' way into the page, and what is said where there is no peer."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from fleet.bench import telegraf
+from fleet.bench.disk import disk_of
 from fleet.bench.live import Delay, Live, delay
 from fleet.bench.page import FIRST, LAST, PageError, tables, write_page
 from fleet.bench.peer import Pair, Side
+from fleet.bench.recorded import recorded
 
 OURS = Side("bedplate", 40, 10, 0, 40, 1234567.0, 0.1, 0.2, 0.3, 0.4, 99.5, 1.5, 7.0)
 
@@ -41,13 +43,34 @@ def figures() -> dict[str, object]:
 
 def test_tables_say_who_is_missing_what_was_busy_and_what_ten_thousand_would_take() -> None:
     text = tables(figures())
-    assert "| 1 | no peer: Go is not installed |" in text
-    assert "| 1,234,567 | 1.5 | 0 | 40 |" in text
+    assert "| 1 |  | no peer: Go is not installed |" in text
+    assert "| 1 | 4 | bedplate | 1,234,567 |  | 1.5 | 0 | 40 |" in text
     assert "7.0 (busy)" in text
     assert "| 12.3 / 56.8 | - / - | 0.5, 0.1, 0.2, 0.9 |" in text
     assert "| 1 | 100 | 50 | 10 | 20 | 781 |" in text
     assert "Robots that come back" not in text
     assert "Chromium" not in text
+
+
+def test_of_several_runs_the_middle_one_stands_there_and_how_far_they_lie_apart() -> None:
+    peer = [
+        asdict(Pair(0, replace(OURS, points_per_core_s=rate), OURS, "", ratio))
+        for rate, ratio in ((30.0, 3.0), (10.0, 1.0), (20.0, 2.0))
+    ]
+    text = tables({"peer": peer})
+    assert "| as a robot sends | 4 | bedplate | 20 | 2.00 (1.00 to 3.00 of 3) |" in text
+    assert "1.00 to" not in tables({"peer": peer[:1]})
+
+
+def test_disk_is_what_the_second_half_adds() -> None:
+    """An empty database is not in it: half the telemetry takes as much a day."""
+    small, large = (disk_of(4, samples=1, robot_seconds=seconds) for seconds in (160, 480))
+    assert (small.half_s, large.half_s) == (20, 60)
+    assert large.points > 2 * small.points
+    assert large.series_mib_robot_day == pytest.approx(small.series_mib_robot_day, rel=0.5)
+    robot = disk_of(2, samples=0, robot_seconds=40)
+    assert robot.points == 2 * robot.half_s * len(recorded())
+    assert robot.series_mib_robot_day > 2 * large.series_mib_robot_day
 
 
 def test_table_of_the_page_has_its_machine_beside_it() -> None:
