@@ -45,7 +45,7 @@ class Inbox(Generic[T]):
     ) -> None:
         self._live: deque[T] = deque()
         self._late: deque[T] = deque()
-        self._bytes = 0
+        self._bytes = self._late_bytes = 0
         self._gather_s = gather_s
         self._held_bytes, self._full_s = held_bytes, full_s
         self._changed = threading.Condition()
@@ -62,6 +62,7 @@ class Inbox(Generic[T]):
             for item in items:
                 (self._late if item.is_late else self._live).append(item)
                 self._bytes += item.size
+                self._late_bytes += item.size if item.is_late else 0
             if was_empty or self._is_enough():  # who gathers sleeps in between
                 self._changed.notify_all()
 
@@ -76,11 +77,13 @@ class Inbox(Generic[T]):
             batch = _some(self._live, BATCH_MESSAGES, BATCH_BYTES)
             batch += _some(self._late, max(1, BATCH_MESSAGES - len(batch)), LATE_BYTES)
             self._bytes -= sum(item.size for item in batch)
+            self._late_bytes -= sum(item.size for item in batch if item.is_late)
             self._changed.notify_all()
             return batch
 
     def _is_enough(self) -> bool:
-        return len(self) >= BATCH_MESSAGES or self._bytes >= LATE_BYTES
+        is_large = self._bytes >= BATCH_BYTES or self._late_bytes >= LATE_BYTES
+        return is_large or len(self) >= BATCH_MESSAGES
 
 
 def is_late(message: bytes) -> bool:

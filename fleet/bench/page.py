@@ -16,10 +16,17 @@ class PageError(RuntimeError):
 def write_page(path: Path, figures: Mapping[str, Any]) -> None:
     text = path.read_text()
     before, found, rest = text.partition(FIRST)
-    _old, end, after = rest.partition(LAST)
+    old, end, after = rest.partition(LAST)
     if not found or not end:
         raise PageError(f"{path}: {FIRST} and {LAST} must stand where the tables go")
-    path.write_text(f"{before}{FIRST}\n\n{tables(figures)}\n{LAST}{after}")
+    merged = {**_by_title(old), **_by_title(tables(figures))}
+    path.write_text(f"{before}{FIRST}\n\n{''.join(merged.values())}{LAST}{after}")
+
+
+def _by_title(text: str) -> dict[str, str]:
+    """Tables, each with its title: what a run did not measure stays as it was."""
+    parts = [f"### {part.strip()}\n\n" for part in text.split("### ")[1:]]
+    return {part.splitlines()[0]: part for part in parts}
 
 
 def tables(figures: Mapping[str, Any]) -> str:

@@ -99,6 +99,11 @@ def test_page_is_written_between_its_marks_as_often_as_one_likes(tmp_path: Path)
     assert text.endswith("\nafter\n")
     assert "old" not in text
     assert text.count("10,000 robots, on paper") == 1
+    write_page(page, {"peer": [asdict(Pair(7, OURS, None, "Go is away", None))]})
+    found = page.read_text()
+    assert "Go is away" in found
+    assert "Go is not installed" not in found
+    assert found.count("on paper") == 1, "what was not measured now stays as it was"
     page.write_text("no marks")
     with pytest.raises(PageError, match="must stand"):
         write_page(page, figures())
