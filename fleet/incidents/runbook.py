@@ -77,6 +77,18 @@ def parse_runbook(text: str, name: str = "the runbook") -> Runbook:
     return _whole(Runbook(title, tuple(steps)), name)
 
 
+def intro_of(text: str) -> tuple[str, ...]:
+    """The paragraphs between a page's title and its first step."""
+    lines = list[str]()
+    for line in text.splitlines():
+        if STEP.fullmatch(line.rstrip()) is not None:
+            break
+        if not line.startswith("# "):
+            lines.append(line.strip())
+    paragraphs = " ".join(line or "\n" for line in lines).split("\n")
+    return tuple(words.strip() for words in paragraphs if words.strip())
+
+
 def argv_of(command: str, robot_id: str | None) -> list[str]:
     """The words of a command for one robot; RunbookError when it is not one of ours."""
     try:

@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import (
     HTMLResponse,
     JSONResponse,
-    PlainTextResponse,
     RedirectResponse,
     Response,
     StreamingResponse,
@@ -16,10 +15,12 @@ from fastapi.responses import (
 
 from fleet.clock import Clock
 from fleet.enrolment import Enrolment, EnrolmentError, Enrolments
+from fleet.incidents.runbook import intro_of, parse_runbook
 from fleet.mender import announce, failed
 from fleet.numbers import Known, Numbers
 from fleet.page.fleet_view import Asked, asked_of, columns, fleet_view, rows_view
 from fleet.page.frame import Frame, Streams
+from fleet.page.incident_pages import worded
 from fleet.page.view import View
 from fleet.picture import Picture
 from fleet.problem import ProblemError
@@ -123,11 +124,19 @@ class FleetPages:
             return JSONResponse({"ok": False, "message": failed(robot_id, error)}, 502)
         return JSONResponse({"ok": True, "message": f"{robot_id} is enrolled"})
 
-    async def runbook(self, name: str) -> PlainTextResponse:
+    async def runbook(self, request: Request, name: str) -> Response:
         known = {path.stem: path for path in RUNBOOKS.glob("*.md")}
         if name not in known:
             raise ProblemError(404, "no_such_runbook", f"no runbook {name!r}")
-        return PlainTextResponse(known[name].read_text())
+        text = known[name].read_text(encoding="utf-8")
+        return self._frame.render(
+            "runbook.html",
+            request,
+            runbook=name,
+            book=parse_runbook(text, name),
+            intro=intro_of(text),
+            worded=worded,
+        )
 
     async def health(self) -> dict[str, Any]:
         return {"robots": len(self._watch.boards), "streams": self._streams.open}

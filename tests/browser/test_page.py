@@ -309,5 +309,10 @@ def test_every_answer_carries_the_policy(client: httpx.Client) -> None:
 
 
 def test_runbooks_are_served_and_nothing_beside_them(client: httpx.Client) -> None:
-    assert client.get("/runbooks/collision").status_code == 200
+    pages = sorted(path.stem for path in Path("docs/runbooks").glob("*.md"))
+    for name in pages:
+        shown = client.get(f"/runbooks/{name}")
+        assert shown.status_code == 200
+        assert '<ol class="todo">' in shown.text, name
+    assert "collision" in pages
     assert client.get("/runbooks/..%2f..%2fREADME").status_code == 404

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.incidents.runbook import RunbookError, Step, argv_of, parse_runbook, shown
+from fleet.incidents.runbook import RunbookError, Step, argv_of, intro_of, parse_runbook, shown
 
 PAGE = """# The motor is hot
 
@@ -63,3 +63,9 @@ def test_command_is_made_for_the_robot_it_is_about() -> None:
     assert argv_of(command, "osaka-02") == ["fleet", "events", "--robot", "osaka-02"]
     assert shown(command, "osaka-02") == "bedplate fleet events --robot osaka-02"
     assert shown(command, None) == command
+
+
+def test_what_stands_before_the_steps_is_told_too() -> None:
+    text = "# It is hot\n\nAbove 70 °C\nit stops.\n\nA fan helps.\n\n1. Look.\n\nThe end.\n"
+    assert intro_of(text) == ("Above 70 °C it stops.", "A fan helps.")
+    assert intro_of("# It is hot\n1. Look.\n") == ()
