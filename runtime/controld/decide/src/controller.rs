@@ -157,12 +157,18 @@ impl Controller {
         })
     }
 
-    /// Stage 1. Sensors that are old, torn or absurd are left out; the filter then goes on by prediction alone.
+    /// Stage 1. Sensors that are old, torn or absurd are left out; the filter then goes on by prediction alone, until they
+    /// are stale. By then the robot brakes as commanded, which is the best that is known of it; a prediction would run away.
     pub fn estimate(&mut self, inputs: &Inputs) {
         self.checks = Checks::default();
         let first = !self.sensing.is_ready();
         self.sensing.take(inputs.sensors, inputs.now_ns, &self.estimator.estimate().q);
         if !self.sensing.is_ready() {
+            return;
+        }
+        if self.sensing.is_lost(inputs.now_ns) {
+            self.estimator.reset(&self.motion.positions(), &self.motion.velocities());
+            self.collision.forget();
             return;
         }
         let s = self.sensing.latest();
@@ -174,7 +180,7 @@ impl Controller {
             self.believed_ns = self.believed_ns.saturating_add(self.period_ns);
             Lapse::ONE
         };
-        if first || s.powered == 0 {
+        if first || self.sensing.is_regained() || s.powered == 0 {
             // Brakes hold an arm without power: its torques say nothing about what pushes it.
             if self.sensing.is_new() {
                 self.estimator.reset(&s.q, &s.qd);

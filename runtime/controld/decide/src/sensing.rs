@@ -14,6 +14,7 @@ pub struct Sensing {
     latest: Sensors,
     ready: bool,
     new: bool,
+    regained: bool,
     judged_seq: u64,
     arrived_ns: i64,
     refused_ns: Option<i64>,
@@ -47,6 +48,7 @@ impl Sensing {
             latest,
             ready: false,
             new: false,
+            regained: false,
             judged_seq: 0,
             arrived_ns: 0,
             refused_ns: None,
@@ -55,7 +57,7 @@ impl Sensing {
 
     /// Looks at the slot; `q` is where the joints are believed to be.
     pub fn take(&mut self, frame: Option<&Sensors>, now_ns: i64, q: &Joints) {
-        self.new = false;
+        (self.new, self.regained) = (false, false);
         let Some(frame) = frame else { return };
         if frame.seq == self.judged_seq && (self.ready || self.refused_ns.is_some()) {
             return;
@@ -72,6 +74,7 @@ impl Sensing {
             self.latest.drive_fault |= frame.drive_fault;
             return;
         }
+        self.regained = self.is_lost(now_ns);
         self.latest = *frame;
         self.arrived_ns = frame.created_ns;
         (self.ready, self.new) = (true, true);
@@ -97,6 +100,18 @@ impl Sensing {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.new
+    }
+
+    /// This cycle's frame ends a gap that was too long to predict over: it is believed by itself.
+    #[must_use]
+    pub fn is_regained(&self) -> bool {
+        self.regained
+    }
+
+    /// Nothing believable came for too long.
+    #[must_use]
+    pub fn is_lost(&self, now_ns: i64) -> bool {
+        self.ready && self.age_ns(now_ns) > STALE_NS
     }
 
     #[must_use]

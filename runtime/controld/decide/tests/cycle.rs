@@ -141,6 +141,39 @@ fn every_cause_stops_the_robot_and_names_itself() {
 }
 
 #[test]
+fn sensors_that_come_back_after_a_gap_are_believed_again() {
+    let mut rig = Rig::armed(panda());
+    rig.swing(700, 0.3, 3.0, |_| {});
+    assert!(fastest(&rig) > 0.05, "it moves when they are lost, and the last torques say so");
+    rig.senses = false;
+    rig.run(3000);
+    assert_eq!(rig.controller.reason(), StopReason::StaleSensors);
+    rig.senses = true;
+    rig.run(100);
+    let estimate = rig.controller.estimated();
+    for joint in 0..7 {
+        assert!((estimate.q[joint] - rig.plant.q[joint]).abs() < 0.01, "joint {joint}: {estimate:?}");
+    }
+    rig.rearm();
+    rig.run(20);
+    assert_eq!(rig.level(), StopLevel::None);
+}
+
+#[test]
+fn encoder_that_jumps_stays_refused_however_long_it_says_so() {
+    let mut rig = Rig::armed(panda());
+    rig.senses = false;
+    for _ in 0..1000_u64 {
+        (rig.sensors.seq, rig.sensors.created_ns) = (rig.sensors.seq + 1_000_000, rig.now_ns);
+        rig.sensors.q[1] = rig.plant.q[1] + 0.6;
+        rig.cycle();
+    }
+    rig.rearm();
+    rig.run(20);
+    assert_eq!((rig.level(), rig.controller.reason()), (StopLevel::Hold, StopReason::InvalidSensors));
+}
+
+#[test]
 fn garbage_from_sensors_stops_the_robot_and_moves_nothing() {
     let mut rig = Rig::armed(panda());
     rig.swing(700, 0.3, 3.0, |_| {});
