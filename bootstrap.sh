@@ -190,6 +190,17 @@ build_native() {
   fi
 }
 
+# Debian has no influxd that tests could use, so it is built from source, once; without Go the tests that need it say so.
+build_influxd() {
+  if ! command -v go >/dev/null && [ ! -x /usr/local/go/bin/go ]; then
+    echo "    no Go: tests of the real InfluxDB are passed over; to have them  apt-get install golang-go"
+    return
+  fi
+  step "influxd"
+  .venv/bin/python -c 'from fleet.influxd import ensure_binary; ensure_binary()' ||
+    echo "    influxd could not be built: tests of the real InfluxDB are passed over"
+}
+
 # Debian registers the emulator where systemd runs; in a container or a bare machine it is done here.
 enable_emulation() {
   [ "$(uname -m)" != aarch64 ] || return 0
@@ -209,4 +220,5 @@ if [ "${1:-run}" = image ]; then enable_emulation; fi
 install_rust
 install_python "${1:-run}"
 build_native
+if [ "${1:-run}" = test ]; then build_influxd; fi
 step "ready"
