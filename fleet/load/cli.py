@@ -13,6 +13,7 @@ from fleet.durations import DurationError, parse_duration
 from fleet.load.plan import TASKS, Bad, Plan
 from fleet.metrics.cli import DEFAULT_DIR, REFUSED, FleetDir
 from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.words import several
 
 FILES_EACH = 4  # descriptors that one robot may need
 DRAIN_S = 120.0
@@ -78,7 +79,7 @@ def _run(plan: Plan, settings: FleetSettings, history_s: float, lasting_s: float
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _frame: ended.append(got))
     started = time.monotonic()
-    print(f"{plan.robots} robots", flush=True)
+    print(several(plan.robots, "robot"), flush=True)
     crowd.run(
         lambda: bool(ended) or (lasting_s is not None and time.monotonic() - started >= lasting_s)
     )

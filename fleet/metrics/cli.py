@@ -23,6 +23,7 @@ from fleet.settings import SettingsError, read_settings
 from fleet.store.books import Books
 from fleet.store.rows import open_rows
 from fleet.store.series import StoreUnavailableError
+from fleet.words import several
 
 REFUSED = 2
 DEFAULT_DIR = Path("var/fleet")
@@ -100,7 +101,8 @@ def compare(
         print(f"  {_verdict(change)}".rstrip())
     for side in (found.before, found.after):
         profiles = ", ".join(profile[:12] for profile in side.profiles) or "none now"
-        print(f"{side.version}: {len(side.robots)} robots run it now; profile {profiles}")
+        robots = several(len(side.robots), "robot")
+        print(f"{side.version}: now on {robots}; profile {profiles}")
         for mode in side.failures:
             print(f"    {mode.failed:>6} × {mode.task} {mode.reason}")
 

@@ -127,7 +127,7 @@ def test_the_same_answers_are_there_for_people(fleet: FleetSettings) -> None:
     )
     assert "unknown" in said("success-rate")
     assert "no task has ended" in said("success-rate", "--by", "robot")
-    assert "0 robots run it now" in said("compare-versions", "v23", "v24")
+    assert "now on 0 robots" in said("compare-versions", "v23", "v24")
     assert said("recent-events", "robot-001") == ""
     assert "success unknown" in said("monitor", "--for", "1s", "--every", "5s")
     wrong = CliRunner().invoke(
