@@ -1,10 +1,11 @@
-//! A suction cup over parts that perception reports: pressure rises only on a part. Constants as in sim/suction.py.
+//! A suction cup over parts that perception reports: pressure rises only on a part. Constants as in sim/suction.py, which a
+//! test compares.
 
 use layout::{ObjectKind, Scene};
 
 use crate::STEP_S;
 
-const LINE_PRESSURE_KPA: f64 = 78.0;
+const LINE_PRESSURE_KPA: f64 = 55.0;
 const OPEN_PRESSURE_KPA: f64 = 4.0;
 const GRIP_PRESSURE_KPA: f64 = 25.0;
 const EVACUATE_S: f64 = 0.045;
@@ -70,7 +71,7 @@ mod tests {
         (0..60).for_each(|_| cup.step(1.0, true));
         assert!(cup.holding, "{cup:?}");
         (0..500).for_each(|_| cup.step(1.0, false));
-        assert!(cup.holding && cup.pressure_kpa > 70.0, "lifted, and still held: {cup:?}");
+        assert!(cup.holding && cup.pressure_kpa > 0.9 * LINE_PRESSURE_KPA, "lifted, and still held: {cup:?}");
         (0..100).for_each(|_| cup.step(0.0, false));
         assert!(!cup.holding && !cup.touching, "{cup:?}");
     }
