@@ -196,7 +196,7 @@ def test_incident_is_worked_through_by_the_commands_alone(
         app, words(settings, "close", "1", "--cause", "a part", "--prevention", "a rail")
     )
     assert done.exit_code == 0, done.stderr
-    assert run.invoke(app, words(settings, "list")).stdout == ""
+    assert run.invoke(app, words(settings, "list")).stdout == "no incident is open\n"
     out = tmp_path / "incident.md"
     run.invoke(app, words(settings, "export", "1", "--out", str(out)))
     text = out.read_text()
