@@ -180,7 +180,7 @@ impl Controller {
             self.believed_ns = self.believed_ns.saturating_add(self.period_ns);
             Lapse::ONE
         };
-        if first || self.sensing.is_regained() || s.powered == 0 {
+        if self.sensing.is_regained() || s.powered == 0 {
             // Brakes hold an arm without power: its torques say nothing about what pushes it.
             if self.sensing.is_new() {
                 self.estimator.reset(&s.q, &s.qd);

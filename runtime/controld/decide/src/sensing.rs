@@ -102,16 +102,16 @@ impl Sensing {
         self.new
     }
 
-    /// This cycle's frame ends a gap that was too long to predict over: it is believed by itself.
+    /// This cycle's frame is the first, or ends a gap that was too long to predict over: it is believed by itself.
     #[must_use]
     pub fn is_regained(&self) -> bool {
         self.regained
     }
 
-    /// Nothing believable came for too long.
+    /// Nothing believable came for too long, or ever.
     #[must_use]
     pub fn is_lost(&self, now_ns: i64) -> bool {
-        self.ready && self.age_ns(now_ns) > STALE_NS
+        self.age_ns(now_ns) > STALE_NS
     }
 
     #[must_use]
@@ -127,13 +127,13 @@ impl Sensing {
     /// Nothing came for too long.
     #[must_use]
     pub fn is_stale(&self, now_ns: i64) -> bool {
-        self.age_ns(now_ns) > STALE_NS && !self.is_invalid(now_ns)
+        self.is_lost(now_ns) && !self.is_invalid(now_ns)
     }
 
     /// What came for too long could not be believed.
     #[must_use]
     pub fn is_invalid(&self, now_ns: i64) -> bool {
         let refusing = self.refused_ns.is_some_and(|at| now_ns.saturating_sub(at) <= STALE_NS);
-        refusing && self.age_ns(now_ns) > STALE_NS
+        refusing && self.is_lost(now_ns)
     }
 }
