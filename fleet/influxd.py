@@ -1,27 +1,36 @@
 """A real InfluxDB 1.8 for development: built from its published source where it is missing.
 
 `python -m fleet.influxd` runs it in the foreground, makes its user and database, and ends it with
-itself. A production fleet points `conf/telemetry` at a server of its own instead.
+itself; with `--build` it only sees to it that there is one. A production fleet points
+`conf/telemetry` at a server of its own instead.
 """
 
 import logging
 import os
 import secrets
-import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
+from fleet.from_source import GoProgram, NotBuiltError
 from fleet.launch import launch
 from fleet.settings import FleetSettings
 
 log = logging.getLogger(__name__)
 
-MODULE = "github.com/influxdata/influxdb/cmd/influxd@v1.8.10"
+PROGRAM = GoProgram(
+    "influxd",
+    "1.8.10",
+    "about 90 s",
+    (("go", "install", "github.com/influxdata/influxdb/cmd/influxd@v1.8.10"),),
+    made="influxd",
+)
 USER = "bedplate"
 START_S = 30.0
 
@@ -30,43 +39,18 @@ class InfluxdError(RuntimeError):
     """What is missing, and what to install."""
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bedplate" / "influxd-1.8.10"
-
-
 def find_binary() -> Path | None:
     """The one named by INFLUXD, or the one built here earlier."""
-    named = os.environ.get("INFLUXD")
-    for candidate in (Path(named) if named else None, cache_folder() / "influxd"):
-        if candidate is not None and os.access(candidate, os.X_OK):
-            return candidate
-    return None
+    return PROGRAM.find()
 
 
 def ensure_binary() -> Path:
     """Builds it when it is not there: about a minute and a half on two cores, once."""
-    found = find_binary()
-    if found is not None:
-        return found
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise InfluxdError(
-            "influxd is not there and cannot be built: Go (1.19 or later) is not installed;"
-            " install it (apt-get install golang-go), set INFLUXD to an influxd 1.8 binary,"
-            " or keep the embedded store (telemetry.store=embedded)"
-        )
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    log.info("building %s into %s (once, about 90 s)", MODULE, folder)
-    print(f"    building influxd 1.8.10 into {folder}: once, about 90 s", flush=True)  # noqa: T201
-    environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-p=2"}
-    built = subprocess.run(
-        [go, "install", MODULE], env=environment, capture_output=True, text=True, check=False
-    )
-    if built.returncode != 0 or find_binary() is None:
-        raise InfluxdError(f"influxd could not be built:\n{built.stderr[-2000:]}")
-    return folder / "influxd"
+    try:
+        return PROGRAM.ensure()
+    except NotBuiltError as error:
+        instead = "or keep the embedded store (telemetry.store=embedded)"
+        raise InfluxdError(f"{error}; {instead}") from error
 
 
 def ensure_credentials(path: Path) -> str:
@@ -100,10 +84,14 @@ def environment_of(folder: Path, url: str) -> dict[str, str]:
     }
 
 
-def start(folder: Path, url: str) -> "subprocess.Popen[bytes]":
+def start(
+    folder: Path, url: str, more: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """`more`: settings of its own, as variables of its environment."""
     binary = ensure_binary()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    process = subprocess.Popen([str(binary)], env=environment_of(folder, url))
+    environment = {**environment_of(folder, url), **(more or {})}
+    process = subprocess.Popen([str(binary)], env=environment)
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -144,6 +132,12 @@ def serve(settings: FleetSettings) -> int:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--build"]:
+        try:
+            ensure_binary()
+        except InfluxdError as error:
+            sys.exit(f"    {error}")
+        return
     launch("influxd", serve, InfluxdError)
 
 

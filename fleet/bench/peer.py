@@ -9,6 +9,7 @@ no events: what it does is the floor of what this work can cost.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -16,11 +17,12 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from conf.schema.telemetry import Store
-from fleet.bench.alone import message_of, told
-from fleet.bench.recorded import as_robots_send
+from fleet.bench.alone import message_of
 from fleet.bench.servers import Servers, load_average, servers
-from fleet.bench.telegraf import CONFIGURATION, TelegrafError, ensure_binary
+from fleet.bench.telegraf import CONFIGURATION, PROGRAM
+from fleet.bench.told import told
 from fleet.clock import SystemClock
+from fleet.from_source import NotBuiltError
 from fleet.influxd import ensure_database
 from fleet.ingest import Incoming
 from fleet.pki import Authority, equip_robot
@@ -74,7 +76,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """`samples` 0: as a robot of `make run` sends."""
+    """`samples` as in `told`."""
 
     samples: int
     ours: Side
@@ -125,14 +127,11 @@ class Generator:
 
 def pair(robots: int, seconds: int, samples: int) -> Pair:
     start_ns = SystemClock().wall_ns() - seconds * 10**9
-    if samples:
-        frames = told(robots, seconds, samples, start_ns)
-    else:
-        frames = list(as_robots_send(robots, seconds, start_ns))
+    frames = list(chain.from_iterable(told(robots, seconds, samples, start_ns)))
     ours = _ours(frames)
     try:
-        binary = ensure_binary()
-    except TelegrafError as error:
+        binary = PROGRAM.ensure()
+    except NotBuiltError as error:
         return Pair(samples, ours, None, str(error), None)
     peer = _telegraf(frames, binary)
     ratio = round(ours.points_per_core_s / peer.points_per_core_s, 2)

@@ -28,7 +28,7 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxSettings
     if find_binary() is None:
         pytest.skip(
             "no influxd: set INFLUXD to an influxd 1.8 binary, or build one with"
-            " python -c 'from fleet.influxd import ensure_binary; ensure_binary()'"
+            " python -m fleet.influxd --build"
         )
     folder = tmp_path_factory.mktemp("influxd")
     url = f"http://127.0.0.1:{own_port(28_086)}"
@@ -210,7 +210,7 @@ def test_influxd_without_go_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("XDG_CACHE_HOME", "/nonexistent")
     monkeypatch.delenv("INFLUXD", raising=False)
-    monkeypatch.setattr(fleet.influxd.shutil, "which", lambda *args, **more: None)
+    monkeypatch.setattr("fleet.from_source.shutil.which", lambda *args, **more: None)
     with pytest.raises(fleet.influxd.InfluxdError, match=r"Go .* is not installed"):
         fleet.influxd.ensure_binary()
 

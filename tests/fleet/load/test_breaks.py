@@ -98,7 +98,7 @@ class Influx:
 
     def __init__(self, folder: Path) -> None:
         if find_binary() is None:
-            pytest.skip("no influxd: python -c 'from fleet.influxd import *; ensure_binary()'")
+            pytest.skip("no influxd: python -m fleet.influxd --build")
         self.settings = InfluxSettings(
             url=f"http://127.0.0.1:{own_port(28_286)}",
             database="bedplate",

@@ -63,7 +63,7 @@ def real(
     """Settings with both real databases, and the one of them that is no fixture of its own."""
     binary = influxd.find_binary()
     if binary is None:
-        pytest.skip("no influxd: python -c 'from fleet.influxd import *; ensure_binary()'")
+        pytest.skip("no influxd: python -m fleet.influxd --build")
     url, folder = f"http://127.0.0.1:{own_port(28_186)}", tmp_path / "influxdb"
     influx = InfluxSettings(url=url, database="bedplate", credentials=folder / "credentials")
     postgres.new_database()

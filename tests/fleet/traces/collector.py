@@ -6,8 +6,6 @@ the Collector's words, made from its own model of a span, not ours.
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -17,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from fleet.from_source import GoProgram
 from tests.fleet.ports import own_port
 
 RELEASE = "v0.150.0"
@@ -48,34 +47,18 @@ service:
 
 
 class CollectorError(RuntimeError):
-    """Why there is no collector."""
+    """It was started and does not answer."""
 
 
-def ensure_binary() -> Path:
-    """The one that OTELCOL names, or one built here: some minutes on two cores, once."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    cache = (Path(base) if base else Path.home() / ".cache") / "bedplate"
-    folder = cache / f"otelcol-{hashlib.sha256(MANIFEST.encode()).hexdigest()[:12]}"
-    named = os.environ.get("OTELCOL")
-    made = folder / "made" / "otelcol"
-    for candidate in (Path(named) if named else None, made):
-        if candidate is not None and os.access(candidate, os.X_OK):
-            return candidate
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise CollectorError("no collector, and Go, which builds it, is not installed")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.yaml").write_text(MANIFEST)
-    path = f"{Path(go).parent}:{os.environ.get('PATH', '')}"
-    own = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-p=2", "PATH": path}
-    for command in ([go, "install", BUILDER], ["./builder", "--config", "manifest.yaml"]):
-        built = subprocess.run(
-            command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        if built.returncode != 0:
-            raise CollectorError(f"{command[0]}: no collector: {built.stderr[-800:]}")
-    return made
+def program() -> GoProgram:
+    """The builder, then the collector that the manifest asks it for: minutes on two cores, once."""
+    steps = (
+        ("go", "install", BUILDER),
+        ("sh", "-c", 'printf %s "$0" > manifest.yaml', MANIFEST),
+        ("./builder", "--config", "manifest.yaml"),
+    )
+    release = hashlib.sha256(MANIFEST.encode()).hexdigest()[:12]
+    return GoProgram("otelcol", release, "some minutes", steps, made="made/otelcol")
 
 
 class Reader:
@@ -112,7 +95,7 @@ class Reader:
 
 class Collector:
     def __init__(self, folder: Path) -> None:
-        binary = ensure_binary()
+        binary = program().ensure()
         self.reader = Reader()
         port = own_port(14_318)
         self.url = f"http://127.0.0.1:{port}/v1/traces"

@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fleet.from_source import NotBuiltError
 from fleet.traces.otlp import PROTOBUF, Exporter, request_of
 from fleet.traces.query import find_trace
 from fleet.traces.tree import Step
 from runtime.telemetry.span import Status, trace_id_of
 from tests.fleet.metrics.test_rollup import NOW_S, Side
-from tests.fleet.traces.collector import Collector, CollectorError
+from tests.fleet.traces.collector import Collector
 from tests.fleet.traces.test_log import Teller, journey_of
 
 pytestmark = pytest.mark.slow
@@ -25,7 +26,7 @@ CODES = {Status.UNSET: 0, Status.OK: 1, Status.ERROR: 2}
 def collector(tmp_path: Path) -> Iterator[Collector]:
     try:
         made = Collector(tmp_path)
-    except CollectorError as error:
+    except NotBuiltError as error:
         pytest.skip(str(error))
     with made:
         yield made
