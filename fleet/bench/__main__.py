@@ -17,10 +17,11 @@ from fleet.bench.page import write_page
 from fleet.bench.peer import pair
 from fleet.bench.servers import load_average
 from fleet.bench.storm import storm
+from fleet.bench.told import AS_A_ROBOT
+from fleet.influxd import InfluxdError, ensure_binary
 from fleet.page.bench import measure
 
 PARTS = ("paint", "alone", "peer", "disk", "live", "storm")
-AS_A_ROBOT = 0  # samples: as a robot of `make run` sends
 
 
 def main() -> None:
@@ -39,7 +40,8 @@ def main() -> None:
         ]
     if "disk" in args.only:
         figures["disk"] = [
-            asdict(disk_of(robots, samples, args.disk_robot_seconds))
+            asdict(disk_of(robots, samples, args.disk_robot_seconds, kind))
+            for kind in _stores()
             for robots in args.robots
             for samples in (*args.samples, AS_A_ROBOT)
         ]
@@ -59,6 +61,16 @@ def main() -> None:
         args.out.write_text(text)
     if args.page is not None:
         write_page(args.page, figures)
+
+
+def _stores() -> list[Store]:
+    """Without InfluxDB where there is none: the rest is worth measuring all the same."""
+    try:
+        ensure_binary()
+    except InfluxdError as error:
+        sys.stderr.write(f"bench-fleet: no disk of InfluxDB: {error}\n")
+        return [Store.EMBEDDED]
+    return list(Store)
 
 
 def _arguments() -> argparse.Namespace:

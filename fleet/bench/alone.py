@@ -3,18 +3,17 @@
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from fleet.bench.told import told
 from fleet.clock import SystemClock
 from fleet.ingest import Incoming, Ingest
-from fleet.load.held import Spool
-from fleet.load.plan import Plan
-from fleet.load.story import Story
 from fleet.metrics.now import snapshot, week
 from fleet.store.books import Books
 from fleet.store.embedded import EmbeddedStore
 from records import TelemetryFrame
-from runtime.telemetry.frame import Ack, encode_frame
+from runtime.telemetry.frame import encode_frame
 from runtime.topics import TopicName, address
 
 
@@ -33,23 +32,6 @@ class Cost:
     week_ms: float
 
 
-def told(robots: int, seconds: int, samples: int, start_ns: int) -> list[TelemetryFrame]:
-    """What so many robots send in so many seconds, a frame a second each, robots taking turns."""
-    plan = Plan(robots=robots, samples=samples)
-    made: list[tuple[int, TelemetryFrame]] = []
-    for number in range(1, robots + 1):
-        story = Story(plan, number, start_ns)
-        spool = Spool(plan.name(number), plan.site(number), epoch=number)
-        for second in range(1, seconds + 1):
-            now_ns = start_ns + second * 10**9
-            spool.add(story.until(now_ns), plan.version)
-            for frame in spool.frames(now_ns):
-                made.append((second, frame))
-                spool.note_ack(Ack(spool.epoch, stored=frame.ranges))
-    made.sort(key=lambda item: item[0])
-    return [frame for _, frame in made]
-
-
 def message_of(frame: TelemetryFrame) -> Incoming:
     topic = address(TopicName.FRAMES, frame.site, frame.robot_id)
     return Incoming(topic, encode_frame(frame))
@@ -58,7 +40,7 @@ def message_of(frame: TelemetryFrame) -> Incoming:
 def ingest_cost(robots: int, seconds: int, samples: int, batch: int = 100) -> Cost:
     clock = SystemClock()
     frames = told(robots, seconds, samples, clock.wall_ns() - seconds * 10**9)
-    messages = [message_of(frame) for frame in frames]
+    messages = [message_of(frame) for frame in chain.from_iterable(frames)]
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddedStore(Path(folder) / "series.sqlite")
         books = Books(f"sqlite:///{Path(folder) / 'books.sqlite'}")

@@ -1,37 +1,50 @@
-"""What a robot's day takes on the disk of the embedded stores: what the second half of a stretch of
-telemetry adds to the first, so that an empty database and its first pages do not count.
+"""What a robot's day takes on a store's disk: what the second half of a stretch of telemetry
+adds to the first, so that an empty database and its first pages do not count.
 
 The robots' seconds go through ingest as fast as it can. Sums that grow coarser with age, and what
-is deleted at its end, only take from it.
+is deleted at its end, only take from it. InfluxDB is asked to compact within a second, not after
+hours, and its files count when it has done so.
 """
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import Final
 
+from conf.schema.telemetry import Store
 from fleet.bench.alone import message_of
-from fleet.bench.recorded import as_robots_send
+from fleet.bench.servers import INFLUX_PORT
+from fleet.bench.told import NS, told
+from fleet.broker import free_port
 from fleet.clock import SystemClock
-from fleet.ingest import Incoming, Ingest
-from fleet.load.held import Spool
-from fleet.load.plan import Plan
-from fleet.load.story import Story
+from fleet.influxd import ensure_credentials, ensure_database, start
+from fleet.ingest import Ingest
+from fleet.settings import InfluxSettings
 from fleet.store.books import Books
 from fleet.store.embedded import EmbeddedStore
-from runtime.telemetry.frame import Ack
+from fleet.store.series import SeriesStore
 
 DAY_S = 86_400
 BATCH_S = 5  # of all robots, in one batch
-NS = 10**9
+AT_ONCE: Final = {
+    "INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION": "1s",
+    "INFLUXDB_DATA_COMPACT_FULL_WRITE_COLD_DURATION": "1s",
+}
+STILL_S: Final = 10.0  # without a change of its files: it has compacted
+STILL_WITHIN_S: Final = 600.0
+Sized = tuple[SeriesStore, Callable[[], int]]  # bytes of what it holds
 
 
 @dataclass(frozen=True)
 class Disk:
-    """`samples` 0: as a robot of `make run` sends, without its events."""
+    """`samples` as in `told`."""
 
+    store: str
     robots: int
     samples: int
     half_s: int
@@ -41,58 +54,107 @@ class Disk:
     bytes_a_point: float
 
 
-def disk_of(robots: int, samples: int, robot_seconds: int) -> Disk:
+def disk_of(
+    robots: int, samples: int, robot_seconds: int, store: Store = Store.EMBEDDED
+) -> Disk:  # fmt: skip
     half_s = max(BATCH_S, robot_seconds // 2 // robots // BATCH_S * BATCH_S)
     clock = SystemClock()
     start_ns = clock.wall_ns() - 2 * half_s * NS
-    with tempfile.TemporaryDirectory(prefix="bedplate-disk-") as folder:
-        series, rows = Path(folder) / "series.sqlite", Path(folder) / "books.sqlite"
-        store, books = EmbeddedStore(series), Books(f"sqlite:///{rows}")
-        ingest = Ingest(store, books, clock)
-        batches = _batches(robots, samples, 2 * half_s, start_ns)
-        before, points = (0, 0), 0
-        for number, batch in enumerate(batches, start=1):
-            ingest.process(batch)
-            if number * BATCH_S == half_s:
-                before, points = (_size(series), _size(rows)), ingest.counts.points_stored
-        grown = (_size(series) - before[0], _size(rows) - before[1])
-        points = ingest.counts.points_stored - points
-        store.close()
-        books.close()
+    with tempfile.TemporaryDirectory(prefix="bedplate-disk-") as name:
+        folder, rows = Path(name), Path(name) / "books.sqlite"
+        with _series(store, folder) as (series, size), _books(rows) as books:
+            ingest = Ingest(series, books, clock)
+            seconds = told(robots, 2 * half_s, samples, start_ns)
+            sizes: list[tuple[int, int, int]] = []
+            for _half in range(2):
+                for _batch in range(half_s // BATCH_S):
+                    frames = chain.from_iterable(islice(seconds, BATCH_S))
+                    ingest.process([message_of(frame) for frame in frames])
+                sizes.append((size(), _sqlite_bytes(rows), ingest.counts.points_stored))
+    grown_series, grown_rows, points = (b - a for a, b in zip(*sizes, strict=True))
     days = robots * half_s / DAY_S
     return Disk(
+        store=store.value,
         robots=robots,
         samples=samples,
         half_s=half_s,
         points=points,
-        series_mib_robot_day=round(grown[0] / 2**20 / days, 1),
-        rows_mib_robot_day=round(grown[1] / 2**20 / days, 1),
-        bytes_a_point=round(sum(grown) / points, 1),
+        series_mib_robot_day=round(grown_series / 2**20 / days, 1),
+        rows_mib_robot_day=round(grown_rows / 2**20 / days, 1),
+        bytes_a_point=round((grown_series + grown_rows) / points, 1),
     )
 
 
-def _batches(robots: int, samples: int, seconds: int, start_ns: int) -> Iterator[list[Incoming]]:
-    if samples == 0:
-        frames = as_robots_send(robots, seconds, start_ns)
-        for _ in range(seconds // BATCH_S):
-            yield [message_of(next(frames)) for _ in range(robots * BATCH_S)]
-        return
-    plan = Plan(robots=robots, samples=samples)
-    stories = [Story(plan, number, start_ns) for number in plan.numbers]
-    spools = [Spool(plan.name(n), plan.site(n), epoch=n) for n in plan.numbers]
-    for first in range(0, seconds, BATCH_S):
-        batch: list[Incoming] = []
-        for second in range(first + 1, first + BATCH_S + 1):
-            for story, spool in zip(stories, spools, strict=True):
-                now_ns = start_ns + second * NS
-                spool.add(story.until(now_ns), plan.version)
-                for frame in spool.frames(now_ns):
-                    batch.append(message_of(frame))
-                    spool.note_ack(Ack(spool.epoch, stored=frame.ranges))
-        yield batch
+@contextmanager
+def _books(rows: Path) -> Iterator[Books]:
+    books = Books(f"sqlite:///{rows}")
+    try:
+        yield books
+    finally:
+        books.close()
 
 
-def _size(path: Path) -> int:
+@contextmanager
+def _series(store: Store, folder: Path) -> Iterator[Sized]:
+    match store:
+        case Store.EMBEDDED:
+            series = EmbeddedStore(folder / "series.sqlite")
+            yield series, lambda: _sqlite_bytes(folder / "series.sqlite")
+            series.close()
+        case Store.INFLUXDB:
+            with _influx(folder / "influxdb") as made:
+                yield made
+
+
+@contextmanager
+def _influx(folder: Path) -> Iterator[Sized]:
+    # Its client takes a second to import.
+    from fleet.store.influx import InfluxStore
+
+    settings = InfluxSettings(
+        url=f"http://127.0.0.1:{free_port(INFLUX_PORT)}",
+        database="bench",
+        credentials=folder / "credentials",
+    )
+    process = start(folder, settings.url, AT_ONCE)
+    try:
+        credentials = ensure_credentials(settings.credentials)
+        ensure_database(settings.url, credentials, settings.database)
+        series = InfluxStore(settings)
+        yield series, lambda: _compacted_bytes(folder, settings.database)
+        series.close()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _compacted_bytes(folder: Path, database: str) -> int:
+    """When nothing waits in its journal and the files have not changed for a while."""
+    parts = [folder / "data" / database, folder / "wal" / database]
+    began = changed = time.monotonic()
+    before: dict[Path, int] = {}
+    while time.monotonic() - changed < STILL_S:
+        if time.monotonic() - began > STILL_WITHIN_S:
+            raise RuntimeError(f"InfluxDB still compacts after {STILL_WITHIN_S:.0f} s")
+        files = {path: _bytes(path) for part in parts for path in part.rglob("*.*")}
+        if files != before:
+            before, changed = files, time.monotonic()
+        time.sleep(0.5)
+    waiting = sum(size for path, size in before.items() if path.suffix == ".wal")
+    if waiting:
+        raise RuntimeError(f"{waiting} bytes are still in InfluxDB's journal")
+    return sum(size for path, size in before.items() if path.suffix == ".tsm")
+
+
+def _bytes(path: Path) -> int:
+    """0 where it went meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _sqlite_bytes(path: Path) -> int:
     """Without its journal."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

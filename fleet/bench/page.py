@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fleet.bench.told import AS_A_ROBOT
+
 FIRST, LAST = "<!-- figures: written by make bench-fleet -->", "<!-- end of the figures -->"
 BUSY_LOAD = 1.5
 NEXT = 10_000  # robots: the next order of magnitude
@@ -109,22 +111,22 @@ def _ratios(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _samples(samples: int) -> str:
-    return str(samples) if samples else "as a robot sends"
+    return "as a robot sends" if samples == AS_A_ROBOT else str(samples)
 
 
 def _disk(rows: Sequence[Mapping[str, Any]]) -> str:
     head = (
-        "robots", "samples", "stretch s", "points", "series, MiB per robot-day",
+        "series in", "robots", "samples", "stretch s", "points", "series, MiB per robot-day",
         "rows, MiB per robot-day", "bytes a point",
     )  # fmt: skip
     lines = [
         (
-            row["robots"], _samples(row["samples"]), row["half_s"], row["points"],
+            row["store"], row["robots"], _samples(row["samples"]), row["half_s"], row["points"],
             row["series_mib_robot_day"], row["rows_mib_robot_day"], row["bytes_a_point"],
         )
         for row in rows
     ]  # fmt: skip
-    return _table("Disk of the embedded stores", head, lines)
+    return _table("Disk of the stores", head, lines)
 
 
 def _live(rows: Sequence[Mapping[str, Any]]) -> str:

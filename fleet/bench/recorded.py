@@ -21,12 +21,12 @@ SPREAD = 1e-3  # of each number from one second to the next: else nothing would 
 Row = tuple[str, Mapping[str, Value]]
 
 
-def as_robots_send(robots: int, seconds: int, start_ns: int) -> Iterator[TelemetryFrame]:
-    """A frame a second of each, robots taking turns."""
+def as_robots_send(robots: int, seconds: int, start_ns: int) -> Iterator[list[TelemetryFrame]]:
+    """For each second a frame of each robot."""
     plan, draw = Plan(robots=robots), random.Random(1)
     for second in range(seconds):
-        for number in plan.numbers:
-            yield _frame(plan, number, second, start_ns + second * 10**9, draw)
+        now_ns = start_ns + second * 10**9
+        yield [_frame(plan, number, second, now_ns, draw) for number in plan.numbers]
 
 
 @cache

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from conf.schema.telemetry import Store
 from fleet.bench import telegraf
 from fleet.bench.disk import disk_of
 from fleet.bench.live import Delay, Live, delay
 from fleet.bench.page import FIRST, LAST, PageError, tables, write_page
 from fleet.bench.peer import Pair, Side
 from fleet.bench.recorded import recorded
+from fleet.bench.told import AS_A_ROBOT
+from fleet.from_source import NotBuiltError
+from fleet.influxd import find_binary
 
 OURS = Side("bedplate", 40, 10, 0, 40, 1234567.0, 0.1, 0.2, 0.3, 0.4, 99.5, 1.5, 7.0)
 
@@ -68,9 +72,18 @@ def test_disk_is_what_the_second_half_adds() -> None:
     assert (small.half_s, large.half_s) == (20, 60)
     assert large.points > 2 * small.points
     assert large.series_mib_robot_day == pytest.approx(small.series_mib_robot_day, rel=0.5)
-    robot = disk_of(2, samples=0, robot_seconds=40)
+    assert large.store == "embedded"
+    robot = disk_of(2, samples=AS_A_ROBOT, robot_seconds=40)
     assert robot.points == 2 * robot.half_s * len(recorded())
     assert robot.series_mib_robot_day > 2 * large.series_mib_robot_day
+
+
+def test_disk_of_influxdb_is_what_it_keeps_when_it_has_compacted() -> None:
+    if find_binary() is None:
+        pytest.skip("no influxd: python -m fleet.influxd --build")
+    one, other = (disk_of(4, 10, 400, kind) for kind in (Store.EMBEDDED, Store.INFLUXDB))
+    assert other.points == pytest.approx(one.points, rel=0.02), "they begin at other moments"
+    assert 0 < other.series_mib_robot_day < one.series_mib_robot_day
 
 
 def test_table_of_the_page_has_its_machine_beside_it() -> None:
@@ -119,6 +132,6 @@ def test_without_go_the_peer_is_missing_with_a_reason(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TELEGRAF", raising=False)
-    monkeypatch.setattr(telegraf.shutil, "which", lambda *_, **__: None)
-    with pytest.raises(telegraf.TelegrafError, match="Go is not installed"):
-        telegraf.ensure_binary()
+    monkeypatch.setattr("fleet.from_source.shutil.which", lambda *_, **__: None)
+    with pytest.raises(NotBuiltError, match=r"Go .* is not installed"):
+        telegraf.PROGRAM.ensure()

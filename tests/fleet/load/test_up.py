@@ -1,12 +1,14 @@
 """The whole fleet side in one command, and what it costs, as far as that can be asked quickly."""
 
+from itertools import chain
 from pathlib import Path
 
 import httpx
 import pytest
 
 from fleet.alerts.alertmanager import Alertmanager, program
-from fleet.bench.alone import ingest_cost, message_of, told
+from fleet.bench.alone import ingest_cost, message_of
+from fleet.bench.told import told
 from fleet.load.held import FRAME_ROWS
 from fleet.prepare import Prepared
 from fleet.settings import FleetSettings
@@ -27,7 +29,8 @@ def test_databases_start_before_those_who_ask_them(settings: FleetSettings) -> N
 
 
 def test_bench_sends_what_robots_would_send() -> None:
-    made = [decode_frame(message_of(frame).payload) for frame in told(3, 4, 10, NOW_NS)]
+    frames = chain.from_iterable(told(3, 4, 10, NOW_NS))
+    made = [decode_frame(message_of(frame).payload) for frame in frames]
     assert {frame.robot_id for frame in made} == {"robot-001", "robot-002", "robot-003"}
     assert all(0 < count(frame.ranges) <= FRAME_ROWS for frame in made)
     cost = ingest_cost(3, 4, 10)
