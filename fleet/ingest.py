@@ -12,14 +12,12 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from fleet.clock import Clock
-from fleet.events.log import Logged, read_event
-from fleet.events.log import write as write_events
-from fleet.metrics.measure import READERS, Measure, measures_of_event, time_of
+from fleet.events import log as events
+from fleet.metrics.measure import Measure, measures_of_event, reader_of, time_of
 from fleet.metrics.rollup import Origin, Sums
 from fleet.store.books import Books, Poison, Report, Settlement, parse_account
 from fleet.store.series import SeriesStore
-from fleet.traces.log import Arrival, Delivery, delivery_of
-from fleet.traces.log import write as write_spans
+from fleet.traces import log as traces
 from records import TelemetryFrame
 from runtime.telemetry.frame import Ack, FrameError, decode_frame, encode_ack
 from runtime.telemetry.ranges import SeqSet, expand, fold
@@ -58,7 +56,7 @@ class _Gathered:
     """One batch, sorted; frames that are stored already stand behind those that are not."""
 
     frames: list[TelemetryFrame] = field(default_factory=list)
-    arrivals: list[Arrival] = field(default_factory=list)  # of each frame
+    arrivals: list[traces.Arrival] = field(default_factory=list)  # of each frame
     known: int = 0  # so many of the last frames
     reports: list[Report] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
@@ -101,7 +99,7 @@ class Ingest:
                     frame = decode_frame(message.payload)
                     _check_identity(frame, where.site, where.robot_id)
                     gathered.frames.append(frame)
-                    gathered.arrivals.append(Arrival(message.said, message.received_ns))
+                    gathered.arrivals.append(traces.Arrival(message.said, message.received_ns))
                 case TopicName.ACCOUNT:
                     account = parse_account(message.payload)
                     now_ns = self._clock.wall_ns()
@@ -150,7 +148,7 @@ class _Reading(NamedTuple):
     seq: int
     at_ns: int
     said: Sequence[Measure]
-    event: Logged | None
+    event: events.Logged | None
 
 
 class _Told(NamedTuple):
@@ -160,7 +158,7 @@ class _Told(NamedTuple):
     origin: Origin
     newest_ns: int  # 0: it carries nothing but numbers that were given up
     readings: Sequence[_Reading]
-    journey: Delivery | None
+    journey: traces.Delivery | None
 
 
 @dataclass
@@ -187,7 +185,7 @@ class _Also:
 
     def __call__(self, connection: Connection, fresh: Sequence[SeqSet]) -> None:
         sums = Sums(self._arrived_ns)
-        events: list[Logged] = []
+        logged: list[events.Logged] = []
         whole = [
             numbers is item.stored and not item.refused
             for numbers, item in zip(fresh, self._items, strict=True)
@@ -200,14 +198,16 @@ class _Also:
                 if all_of_it or seq in numbers:
                     sums.add(told.origin, at_ns, said)
                     if event is not None:
-                        events.append(event)
+                        logged.append(event)
         sums.write(connection)
-        write_events(connection, events, self._arrived_ns)
+        events.write(connection, logged, self._arrived_ns)
         journeys = [(one.journey, fresh[one.settlement]) for one in self._told if one.journey]
-        write_spans(connection, journeys, self._arrived_ns)
+        traces.write(connection, journeys, self._arrived_ns)
 
 
-def _tell(frame: TelemetryFrame, settlement: int, arrival: Arrival, *, is_new: bool) -> _Told:
+def _tell(
+    frame: TelemetryFrame, settlement: int, arrival: traces.Arrival, *, is_new: bool
+) -> _Told:
     origin = _origin(
         frame.robot_id,
         frame.site,
@@ -219,23 +219,26 @@ def _tell(frame: TelemetryFrame, settlement: int, arrival: Arrival, *, is_new: b
     newest_ns = time_of(frame.lines[-1]) if frame.lines else 0
     if not is_new:
         return _Told(settlement, origin, newest_ns, (), None)
-    journey = delivery_of(frame, origin, arrival)
-    readings = list(_read(frame, origin))
-    return _Told(settlement, origin, newest_ns, readings, journey if journey.told else None)
+    measurements = [line[: line.find(b",")] for line in frame.lines]
+    has_spans = traces.MEASUREMENT in measurements
+    journey = traces.delivery_of(frame, origin, arrival) if has_spans else None
+    readings = list(_read(frame, measurements, origin))
+    return _Told(settlement, origin, newest_ns, readings, journey)
 
 
 _origin = lru_cache(maxsize=8192)(Origin)  # each is of thousands of frames
 
 
-def _read(frame: TelemetryFrame, origin: Origin) -> Iterator[_Reading]:
-    for seq, line in zip(expand(frame.ranges), frame.lines, strict=True):
-        read = READERS.get(line[: line.find(b",")])
-        if read is None:  # most lines say no more than the series store knows
-            continue
-        event = read_event(line, origin, frame.epoch, seq)
-        said = read(line) if event is None else measures_of_event(event.point)
-        if said or event is not None:
-            yield _Reading(seq, time_of(line), said, event)
+def _read(
+    frame: TelemetryFrame, measurements: Sequence[bytes], origin: Origin
+) -> Iterator[_Reading]:
+    for seq, line, measurement in zip(expand(frame.ranges), frame.lines, measurements, strict=True):
+        if measurement == events.MEASUREMENT:
+            event = events.read_event(line, origin, frame.epoch, seq)
+            if event is not None:
+                yield _Reading(seq, event.at_ns, measures_of_event(event.fields), event)
+        elif (read := reader_of(measurement)) is not None and (said := read(line)):
+            yield _Reading(seq, time_of(line), said, None)
 
 
 def _check_identity(frame: TelemetryFrame, site: str, robot_id: str) -> None:

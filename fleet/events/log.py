@@ -1,6 +1,6 @@
 """Events into rows, in the transaction that settles them: each once, or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,36 +13,36 @@ from fleet.metrics.rollup import Origin, insert, plausible_ns
 from fleet.store.rows import Transaction, hold, read
 from fleet.store.series import EVENT, Query, SeriesStore
 from runtime.telemetry.client import Value
-from runtime.telemetry.line import LineError, Point, decode_line, plain_names
+from runtime.telemetry.line import LineError, Point, decode_rest, plain_names, split_series
 
 NAME_MAX = 127
 FIELDS_MAX = 16_384
 ADOPTED_MAX = 50_000
-IS_EVENT = b"event,"
+MEASUREMENT = EVENT.encode()
 OWN = frozenset({"name", "severity", "source", "seq", "epoch"})
 
 
 @dataclass(frozen=True)
 class Logged:
-    """One event, and the number it has on its robot."""
+    """One event, and the number it has on its robot; fields as its process named them."""
 
     origin: Origin
     epoch: int
     seq: int
-    point: Point
+    at_ns: int
+    fields: Mapping[str, Value]
 
     def row(self, arrived_ns: int) -> dict[str, Any]:
-        fields = plain_names(self.point.fields)
+        fields = self.fields
         said = {key: value for key, value in fields.items() if key not in OWN}
         shown = orjson.dumps(said).decode()
         task_id = fields.get("task_id")
-        at_ns = self.point.time_ns
         return {
             "robot": self.origin.robot,
             "epoch": self.epoch,
             "seq": self.seq,
-            "at_ns": plausible_ns(at_ns, arrived_ns),
-            "clock_ns": at_ns,
+            "at_ns": plausible_ns(self.at_ns, arrived_ns),
+            "clock_ns": self.at_ns,
             "arrived_s": arrived_ns // 10**9,
             "site": self.origin.site,
             "version": self.origin.version,
@@ -58,12 +58,12 @@ class Logged:
 
 
 def read_event(line: bytes, origin: Origin, epoch: int, seq: int) -> Logged | None:
-    if not line.startswith(IS_EVENT):
-        return None
+    """Of a line of this measurement and of that robot; None: it cannot be read."""
     try:
-        return Logged(origin, epoch, seq, decode_line(line))
+        fields, at_ns = decode_rest(split_series(line)[1])
     except LineError:
         return None
+    return Logged(origin, epoch, seq, at_ns, plain_names(fields))
 
 
 def write(connection: Connection, events: Iterable[Logged], arrived_ns: int) -> None:
@@ -105,10 +105,10 @@ def _of_point(point: Point) -> Logged | None:
         config_hash="",
         replayed=False,
     )
-    return Logged(origin, int(epoch), int(seq), point)
+    return Logged(origin, int(epoch), int(seq), point.time_ns, plain_names(point.fields))
 
 
-def _words(origin: Origin, fields: dict[str, Value]) -> Iterable[str]:
+def _words(origin: Origin, fields: Mapping[str, Value]) -> Iterable[str]:
     yield from (origin.robot, origin.site, origin.version)
     for key, value in fields.items():
         if isinstance(value, str):

@@ -1,13 +1,12 @@
 """What a line of telemetry says to the fleet's numbers. Pure; most lines say nothing."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from runtime.telemetry.client import Value
-from runtime.telemetry.line import LineError, Point, decode_line, plain_names
 
 
 class Latency(StrEnum):
@@ -42,6 +41,7 @@ class Alive:
 
 
 Measure = TaskEnd | Took | Alive
+Reader = Callable[[bytes], Sequence[Measure]]
 
 UNNAMED = "unnamed"
 NAME_MAX = 64
@@ -53,10 +53,12 @@ _STOP = re.compile(rb"[ ,]stop_level" + _NUMBER)
 _ALIVE: list[Measure] = [Alive()]
 
 
-def measures(line: bytes) -> Sequence[Measure]:
-    """Looks at bytes: thousands of lines a second pass here, and only events are parsed."""
-    read = READERS.get(line[: line.find(b",")])
-    return () if read is None else read(line)
+def reader_of(measurement: bytes) -> Reader | None:
+    """None: it says nothing to the numbers, or it is an event, which is parsed.
+
+    Readers look at bytes: thousands of lines a second pass here.
+    """
+    return _READERS.get(measurement)
 
 
 def _of_control(line: bytes) -> Sequence[Measure]:
@@ -71,18 +73,10 @@ def _of_perception(line: bytes) -> Sequence[Measure]:
     return _took(Latency.PERCEPTION, _number(_PERCEPTION, line))
 
 
-def _of_event(line: bytes) -> Sequence[Measure]:
-    try:
-        return measures_of_event(decode_line(line))
-    except LineError:
-        return ()
-
-
-READERS = {
+_READERS: dict[bytes, Reader] = {
     b"control": _of_control,
     b"policy": _of_policy,
     b"perception": _of_perception,
-    b"event": _of_event,
 }
 
 
@@ -94,8 +88,7 @@ def time_of(line: bytes) -> int:
         return 0
 
 
-def measures_of_event(event: Point) -> Sequence[Measure]:
-    fields = plain_names(event.fields)
+def measures_of_event(fields: Mapping[str, Value]) -> Sequence[Measure]:
     match fields.get("name"):
         case "task.done":
             return _task_end(fields, done=True)

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 ROBOT, FLEET = "robot", "fleet"
 INGEST = "ingest"
 ATTRIBUTES_MAX_BYTES = 8192
-_SPAN = b"span,"
+MEASUREMENT = b"span"
+_SPAN = MEASUREMENT + b","
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def plain_names(fields: Mapping[str, Value]) -> dict[str, Value]:
     return {_strip_suffix(key): value for key, value in fields.items()}
 
 
+@lru_cache(maxsize=1024)
 def _strip_suffix(name: str) -> str:
     for suffix in _SUFFIXES.values():
         if name.endswith(suffix):
@@ -196,33 +197,33 @@ def _split_fields(text: str) -> tuple[str, str]:
 _KEY = r'[^\\,= "]+'
 _VALUE = r"(?:-?\d+i|true|false|[tfTF]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _PLAIN = re.compile(f"{_KEY}={_VALUE}(?:,{_KEY}={_VALUE})*")
-_FIELD = re.compile(
-    r'(?P<key>(?:[^\\,= "]|\\[,= ])+)='
-    rf'(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<plain>{_VALUE}))(?:,|$)'
-)
+_PAIR = rf'((?:[^\\,= "]|\\[,= ])+)=(?:"((?:[^"\\]|\\.)*)"|({_VALUE}))'  # key, text, plain value
+_FIELD = re.compile(f"{_PAIR}(?:,|$)")
+_ALL_FIELDS = re.compile(f"{_PAIR}(?:,{_PAIR})*")
 
 
 def _decode_fields(text: str) -> dict[str, Value]:
     if _PLAIN.fullmatch(text) is not None:  # most lines: no text in them, nothing escaped
         pairs = (item.split("=") for item in text.split(","))
         return {key: _plain_value(value) for key, value in pairs}
-    fields: dict[str, Value] = {}
+    if _ALL_FIELDS.fullmatch(text) is None:
+        raise LineError(_no_field(text))
+    return {
+        _unescape(key): _plain_value(plain) if plain else _unquote(quoted)
+        for key, quoted, plain in _FIELD.findall(text)
+    }
+
+
+def _no_field(text: str) -> str:
     at = 0
-    while at < len(text):
-        match = _FIELD.match(text, at)
-        if match is None:
-            raise LineError(f"no field at {text[at : at + 30]!r}")
-        fields[_unescape(match["key"])] = _field_value(match)
+    while (match := _FIELD.match(text, at)) is not None:
         at = match.end()
-    if text.endswith(",") and not text.endswith('",'):
-        raise LineError("a comma without a field after it")
-    return fields
+    rest = text[at : at + 30]
+    return f"no field at {rest!r}" if rest or not text else "a comma without a field after it"
 
 
-def _field_value(match: re.Match[str]) -> Value:
-    if match["text"] is not None:
-        return _QUOTED.sub(r"\1", match["text"])
-    return _plain_value(match["plain"])
+def _unquote(text: str) -> str:
+    return _QUOTED.sub(r"\1", text) if "\\" in text else text
 
 
 def _plain_value(text: str) -> Value:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.events.log import MEASUREMENT, read_event
 from fleet.ingest import Incoming, Ingest
 from fleet.metrics import (
     Dimension,
@@ -25,7 +26,8 @@ from fleet.metrics import (
     uptime_by_robot,
     week,
 )
-from fleet.metrics.measure import Alive, TaskEnd, Took, measures
+from fleet.metrics.measure import Alive, Measure, TaskEnd, Took, measures_of_event, reader_of
+from fleet.metrics.rollup import Origin
 from fleet.store.books import Books
 from fleet.store.embedded import EmbeddedStore
 from fleet.store.series import StoreUnavailableError
@@ -267,6 +269,15 @@ def test_success_interval_is_wide_for_few_and_narrow_for_many() -> None:
     (low, high), (low_many, high_many) = few.success_interval or (), many.success_interval or ()
     assert low < low_many < 0.9 < high_many < high
     assert Tally(done=3).success_interval == (pytest.approx(0.4385, abs=1e-3), 1.0)
+
+
+def measures(line: bytes) -> Sequence[Measure]:
+    measurement = line[: line.find(b",")]
+    if measurement == MEASUREMENT:
+        event = read_event(line, Origin("r", "s", "h", "v", "c", replayed=False), 1, 1)
+        return () if event is None else measures_of_event(event.fields)
+    read = reader_of(measurement)
+    return () if read is None else read(line)
 
 
 @settings(max_examples=200)
