@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Runbook:
+    """`intro`: the paragraphs between the title and the first step."""
+
     title: str
+    intro: tuple[str, ...]
     steps: tuple[Step, ...]
 
 
@@ -47,46 +51,41 @@ def read_runbook(name: str, root: Path = ROOT) -> Runbook:
 def parse_runbook(text: str, name: str = "the runbook") -> Runbook:
     if len(text) > PAGE_MAX_BYTES:
         raise RunbookError(f"{name}: more than {PAGE_MAX_BYTES} characters is no runbook")
-    title, steps = "", list[Step]()
-    paragraph = list[str]()
-    commands = list[str]()
+    lines = text.splitlines()
+    starts = (at for at, line in enumerate(lines) if STEP.fullmatch(line.rstrip()))
+    first = next(starts, len(lines))
+    title, intro = _head(lines[:first])
+    return _whole(Runbook(title, intro, _steps(lines[first:], first, name)), name)
 
-    def finish() -> None:
-        if steps:
-            last = steps.pop()
-            steps.append(Step(last.number, " ".join(paragraph), tuple(commands)))
-        paragraph.clear()
-        commands.clear()
 
+def _head(lines: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    titles = [line[2:].strip() for line in lines if line.startswith("# ")]
+    words = [line.strip() for line in lines if not line.startswith("# ")]
+    paragraphs = " ".join(word or "\n" for word in words).split("\n")
+    intro = tuple(words.strip() for words in paragraphs if words.strip())
+    return (titles[0] if titles else ""), intro
+
+
+def _steps(lines: Sequence[str], first: int, name: str) -> tuple[Step, ...]:
+    """What is indented under a step belongs to it; `first` lines of the page came before."""
+    steps = list[Step]()
     inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if not title and line.startswith("# "):
-            title = line[2:].strip()
-        elif (found := STEP.fullmatch(line.rstrip())) is not None:
-            finish()
+    for number, line in enumerate(lines, first + 1):
+        if (found := STEP.fullmatch(line.rstrip())) is not None:
             _in_order(int(found[1]), len(steps) + 1, f"{name}:{number}")
-            steps.append(Step(int(found[1]), "", ()))
-            paragraph.append(found[2])
+            steps.append(Step(int(found[1]), found[2], ()))
             inside = True
         elif inside and line.strip() and line[0] in " \t":
-            word = line.strip()
-            commands.append(word[2:].strip()) if word.startswith("$ ") else paragraph.append(word)
+            steps.append(_with(steps.pop(), line.strip()))
         elif line.strip():
             inside = False
-    finish()
-    return _whole(Runbook(title, tuple(steps)), name)
+    return tuple(steps)
 
 
-def intro_of(text: str) -> tuple[str, ...]:
-    """The paragraphs between a page's title and its first step."""
-    lines = list[str]()
-    for line in text.splitlines():
-        if STEP.fullmatch(line.rstrip()) is not None:
-            break
-        if not line.startswith("# "):
-            lines.append(line.strip())
-    paragraphs = " ".join(line or "\n" for line in lines).split("\n")
-    return tuple(words.strip() for words in paragraphs if words.strip())
+def _with(step: Step, words: str) -> Step:
+    if words.startswith("$ "):
+        return replace(step, commands=(*step.commands, words[2:].strip()))
+    return replace(step, text=f"{step.text} {words}")
 
 
 def argv_of(command: str, robot_id: str | None) -> list[str]:

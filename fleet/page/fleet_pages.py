@@ -1,7 +1,6 @@
 """The page of the whole fleet, and what belongs to no single robot."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,7 +14,7 @@ from fastapi.responses import (
 
 from fleet.clock import Clock
 from fleet.enrolment import Enrolment, EnrolmentError, Enrolments
-from fleet.incidents.runbook import intro_of, parse_runbook
+from fleet.incidents.runbook import ROOT, read_runbook
 from fleet.mender import announce, failed
 from fleet.numbers import Known, Numbers
 from fleet.page.fleet_view import Asked, asked_of, columns, fleet_view, rows_view
@@ -29,7 +28,7 @@ from fleet.settings import FleetSettings
 from fleet.watch import Watch
 from ota.mender import MenderError
 
-RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
+RUNBOOKS = ROOT / "docs" / "runbooks"
 NS_PER_S = 1_000_000_000
 FLEET_PERIOD_S = 0.5
 
@@ -125,16 +124,14 @@ class FleetPages:
         return JSONResponse({"ok": True, "message": f"{robot_id} is enrolled"})
 
     async def runbook(self, request: Request, name: str) -> Response:
-        known = {path.stem: path for path in RUNBOOKS.glob("*.md")}
+        known = {path.stem: str(path.relative_to(ROOT)) for path in RUNBOOKS.glob("*.md")}
         if name not in known:
             raise ProblemError(404, "no_such_runbook", f"no runbook {name!r}")
-        text = known[name].read_text(encoding="utf-8")
         return self._frame.render(
             "runbook.html",
             request,
             runbook=name,
-            book=parse_runbook(text, name),
-            intro=intro_of(text),
+            book=read_runbook(known[name]),
             worded=worded,
         )
 

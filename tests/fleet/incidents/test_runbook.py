@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.incidents.runbook import RunbookError, Step, argv_of, intro_of, parse_runbook, shown
+from fleet.incidents.runbook import RunbookError, Step, argv_of, parse_runbook, shown
 
 PAGE = """# The motor is hot
 
@@ -67,5 +67,5 @@ def test_command_is_made_for_the_robot_it_is_about() -> None:
 
 def test_what_stands_before_the_steps_is_told_too() -> None:
     text = "# It is hot\n\nAbove 70 °C\nit stops.\n\nA fan helps.\n\n1. Look.\n\nThe end.\n"
-    assert intro_of(text) == ("Above 70 °C it stops.", "A fan helps.")
-    assert intro_of("# It is hot\n1. Look.\n") == ()
+    assert parse_runbook(text).intro == ("Above 70 °C it stops.", "A fan helps.")
+    assert parse_runbook("# It is hot\n1. Look.\n").intro == ()
