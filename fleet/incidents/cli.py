@@ -13,6 +13,7 @@ from fleet.clock import SystemClock
 from fleet.incidents.book import IncidentBook
 from fleet.incidents.decide import reasons_to_stay_open
 from fleet.incidents.export import export, lasted, time_of
+from fleet.incidents.fold import Folded, fold
 from fleet.incidents.model import Entry, Incident, Kind
 from fleet.incidents.runbook import RunbookError, shown
 from fleet.settings import FleetSettings, SettingsError, read_settings
@@ -68,8 +69,11 @@ def show(incident: Number, fleet_dir: FleetDir = DEFAULT_DIR, json: AsJson = Fal
         for command in step.commands:
             print(f"         $ {shown(command, found.subject)}")
     print()
-    for entry in found.timeline:
-        print(f"   {time_of(entry.at_ns)}  {entry.kind.value:<8} {entry.who}: {entry.text}")
+    for entry in fold(found.timeline):
+        if isinstance(entry, Folded):
+            print(f"   …  {entry.text} (--json has them all)")
+        else:
+            print(f"   {time_of(entry.at_ns)}  {entry.kind.value:<8} {entry.who}: {entry.text}")
     _say_why_open(settings, found)
 
 

@@ -17,6 +17,7 @@ from fleet.api.incidents import ID_MAX, Document
 from fleet.incidents.decide import affected
 from fleet.incidents.desk import Desk, NoIncidentError, RefusedError
 from fleet.incidents.export import export, lasted, time_of
+from fleet.incidents.fold import fold
 from fleet.incidents.model import Incident
 from fleet.incidents.runbook import ROOT, shown
 from fleet.page.frame import Frame
@@ -195,6 +196,7 @@ class IncidentPages:
             "incident.html",
             request,
             one=found,
+            timeline=fold(found.timeline),
             about=about,
             reasons=self._desk.before_closing(found),
             written=written or {},

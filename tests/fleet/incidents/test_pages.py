@@ -7,6 +7,7 @@ import pytest
 
 from fleet.alerts.sample import ns
 from fleet.incidents.evidence import event_line
+from fleet.incidents.model import BY_ITSELF, Entry, Kind
 from fleet.incidents.watch import Incidents
 from fleet.page.incident_pages import worded
 from fleet.people.roles import Role
@@ -78,6 +79,17 @@ def test_event_in_a_timeline_has_no_more_digits_than_it_needs() -> None:
         event_line(Point("event", {}, fields, 0))
         == "task.done task_id=4711 duration_s=7.4 skill=pick"
     )
+
+
+def test_changes_that_come_again_and_again_are_folded_on_the_page(site: Bench) -> None:
+    fire(site)
+    changes = [Entry(at, Kind.CHANGED, BY_ITSELF, f"r-1: mode.left n={at}") for at in range(30)]
+    Incidents(site.settings.alerts, site.people.rows).book.note(1, changes)
+    with site.logged_in(Role.OPERATOR) as client:
+        page = client.get("/incidents/1").text
+        document = client.get("/incidents/1/export").text
+    assert "<summary>25 more changes: mode.left 25</summary>" in page
+    assert page.count("mode.left n=") == document.count("mode.left n=") == 30
 
 
 def test_incident_is_worked_through_by_its_page(site: Bench) -> None:
