@@ -1,12 +1,10 @@
 """fleetd: watches the robots, serves pages and API, lets robots ask to be enrolled."""
 
-import argparse
 import asyncio
 import contextlib
 import logging
 import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -17,6 +15,7 @@ from fleet.clock import Clock, SystemClock
 from fleet.enrolment import Enrolments
 from fleet.enrolment_api import EnrolmentSite, enrolment_server
 from fleet.ingestd import open_store
+from fleet.launch import launch
 from fleet.mqtt import FleetClient
 from fleet.numbers import Numbers
 from fleet.people.accounts import Accounts
@@ -25,7 +24,7 @@ from fleet.people.door import Door
 from fleet.people.keys import Keys
 from fleet.pki import Authority
 from fleet.security import Csrf, hosts_of
-from fleet.settings import FleetSettings, SettingsError, read_settings
+from fleet.settings import FleetSettings
 from fleet.site import Entrance, Known, Site
 from fleet.store.books import Books
 from fleet.store.rows import open_rows
@@ -36,7 +35,6 @@ from runtime.topics import Party, TopicName
 
 log = logging.getLogger(__name__)
 
-EXIT_USAGE = 2
 SWITCH_S = 0.001  # who asks for a page waits for a turn of the watch's threads no longer
 
 
@@ -128,21 +126,8 @@ async def serve(settings: FleetSettings) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="fleetd")
-    parser.add_argument("--fleet-dir", type=Path, default=Path("var/fleet"))
-    args, _rest = parser.parse_known_args()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s fleetd %(levelname)s %(message)s",
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each question is too much
     sys.setswitchinterval(SWITCH_S)
-    try:
-        asyncio.run(serve(read_settings(args.fleet_dir.absolute())))
-    except (SettingsError, StoreUnavailableError, OSError) as error:
-        log.error("%s", error)
-        sys.exit(EXIT_USAGE)
+    launch("fleetd", lambda settings: asyncio.run(serve(settings)), StoreUnavailableError, OSError)
 
 
 if __name__ == "__main__":

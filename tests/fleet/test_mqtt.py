@@ -15,14 +15,9 @@ from fleet.mqtt import KEEPALIVE_S, FleetClient, Line, Pipe, Receipt, _packets
 from runtime.telemetry.uplink import MqttUplink
 from runtime.topics import Party, TopicName, address
 from tests.fleet.conftest import SITE, Broker, wait_for
+from tests.fleet.fleet_of import Message
 
 ROBOT = "robot-a"
-
-
-@dataclass(frozen=True)
-class Word:
-    topic: str
-    payload: bytes
 
 
 @dataclass
@@ -131,7 +126,7 @@ def test_more_answers_than_the_broker_takes_at_once_all_arrive_in_order(
     line.quota = 20
     topic = address(TopicName.ACK, SITE, ROBOT)
     wanted = [b"%d" % number for number in range(300)]
-    link.answer([Word(topic, payload) for payload in wanted], ())
+    link.answer([Message(topic, payload) for payload in wanted], ())
     got: list[bytes] = []
     wait_for(lambda: bool(got.extend(robot.acks()) or len(got) >= len(wanted)))
     assert got == wanted
@@ -150,7 +145,7 @@ def test_large_messages_and_many_at_once_arrive_whole(
 
 def test_an_answer_without_a_connection_is_no_error(broker: Broker, heard: Heard) -> None:
     link = FleetClient(broker.settings, Party.INGEST, "ingest/x", (TopicName.FRAMES,), heard)
-    link.answer([Word("a", b"b")], [Receipt(1, 1)])
+    link.answer([Message("a", b"b")], [Receipt(1, 1)])
     link.stop()
 
 
@@ -200,7 +195,7 @@ def test_packets_come_out_whole_wherever_the_stream_is_cut(
 def test_never_more_is_on_its_way_than_the_broker_takes(taken: list[int], quota: int) -> None:
     slots = Slots()
     line = line_on(slots, quota)
-    line.answer([Word("t", b"%d" % number) for number in range(len(taken))], ())
+    line.answer([Message("t", b"%d" % number) for number in range(len(taken))], ())
     for _ in taken:
         assert len(line._away) <= quota
         assert line._away
@@ -220,7 +215,7 @@ def test_numbers_of_messages_come_round_and_pass_over_those_on_their_way() -> No
     line = line_on(slots, quota=5)
     line._last_id = 65_533
     line._away = {65_535, 1}
-    line.answer([Word("t", b"a")] * 3, ())
+    line.answer([Message("t", b"a")] * 3, ())
     assert line._away == {65_535, 1, 65_534, 2, 3}
 
 
