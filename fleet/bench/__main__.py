@@ -27,7 +27,7 @@ PARTS = ("paint", "alone", "peer", "disk", "live", "storm")
 def main() -> None:
     args = _arguments()
     figures: dict[str, Any] = {"cpus": os.cpu_count(), "load_average": load_average()}
-    store = Store(args.store)
+    stores = [Store(name) for name in args.store]
     if "paint" in args.only:
         figures["paint"] = measure(args.paint_robots, args.paint_times)
     if "alone" in args.only:
@@ -48,12 +48,13 @@ def main() -> None:
     if "live" in args.only:
         figures["live"] = [
             asdict(live(robots, samples, args.seconds, store))
+            for store in stores
             for robots in args.robots
             for samples in args.samples
         ]
     if "storm" in args.only:
         figures["storm"] = asdict(
-            storm(args.storm_robots, args.storm_s, args.storm_live, args.storm_limit_s, store)
+            storm(args.storm_robots, args.storm_s, args.storm_live, args.storm_limit_s, stores[0])
         )
     text = orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode() + "\n"
     sys.stdout.write(text)
@@ -81,7 +82,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--robots", type=int, nargs="*", default=[10, 100])
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--samples", type=int, nargs="*", default=[1, 10], help="in each second")
-    parser.add_argument("--store", choices=[store.value for store in Store], default="embedded")
+    parser.add_argument(
+        "--store",
+        nargs="+",
+        choices=[store.value for store in Store],
+        default=["embedded"],
+        help="for live; the storm takes the first",
+    )
     parser.add_argument("--peer-robots", type=int, default=100)
     parser.add_argument("--peer-seconds", type=int, default=30)
     parser.add_argument("--peer-times", type=int, default=1, help="runs of each kind")

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from fleet.influxd import find_binary
 OURS = Side("bedplate", 40, 10, 0, 40, 1234567.0, 0.1, 0.2, 0.3, 0.4, 99.5, 1.5, 7.0)
 
 
-def figures() -> dict[str, object]:
+def figures() -> dict[str, list[dict[str, Any]]]:
     seen = Delay(10, 12.34, 56.78)
     cores = {"ingest1": 0.5, "broker": 0.1, "page": 0.2, "load": 0.9}
     row = Live(
@@ -51,7 +52,7 @@ def test_tables_say_who_is_missing_what_was_busy_and_what_ten_thousand_would_tak
     assert "| 1 | 4 | bedplate | 1,234,567 |  | 1.5 | 0 | 40 |" in text
     assert "7.0 (busy)" in text
     assert "| 12.3 / 56.8 | - / - | 0.5, 0.1, 0.2, 0.9 |" in text
-    assert "| 1 | 100 | 50 | 10 | 20 | 781 |" in text
+    assert "| embedded | 1 | 100 | 50 | 10 | 20 | 781 |" in text
     assert "Robots that come back" not in text
     assert "Chromium" not in text
 
@@ -64,6 +65,15 @@ def test_of_several_runs_the_middle_one_stands_there_and_how_far_they_lie_apart(
     text = tables({"peer": peer})
     assert "| as a robot sends | 4 | bedplate | 20 | 2.00 (1.00 to 3.00 of 3) |" in text
     assert "1.00 to" not in tables({"peer": peer[:1]})
+
+
+def test_who_fell_behind_says_nothing_of_ten_thousand() -> None:
+    """It has done less than the work of so many robots."""
+    (row,) = figures()["live"]
+    behind = {**row, "robots": 1000, "made_to_stored": asdict(Delay(10, 9e4, 15e4))}
+    text = tables({"live": [row, behind]})
+    assert "| embedded | 1,000 | 1 |" in text
+    assert text.endswith("| embedded | 1 | 100 | 50 | 10 | 20 | 781 |\n")
 
 
 def test_disk_is_what_the_second_half_adds() -> None:
