@@ -160,6 +160,7 @@ class Story:
             control: dict[str, Value] = {
                 "stop_level": 0.0,
                 "misses": 0.0,
+                "observed_age_ms": _log_normal(draw, 145.0),
                 "exec_state": 3.0,
                 "cycle_p50_us": _log_normal(draw, 38.0),
                 "cycle_p99_us": _log_normal(draw, 90.0),

@@ -12,7 +12,7 @@ from runtime.telemetry.client import Value
 class Latency(StrEnum):
     INFERENCE = "inference"  # one look of the policy at the scene, sampled once a second
     PERCEPTION = "perception"  # level 1 of the cascade, sampled likewise
-    ACTION = "action"  # from decision to the motor's answer, each one
+    ACTION = "action"  # from what was seen to the motors that follow it, sampled once a second
     TASK = "task"  # from request to end, each one
 
 
@@ -49,6 +49,7 @@ ATTEMPTS_MAX = 1000
 _NUMBER = rb"=([-+0-9.eE]+)"
 _INFERENCE = re.compile(rb"[ ,]inference_ms" + _NUMBER)
 _PERCEPTION = re.compile(rb"[ ,]latency1_ms" + _NUMBER)
+_OBSERVED = re.compile(rb"[ ,]observed_age_ms" + _NUMBER)
 _STOP = re.compile(rb"[ ,]stop_level" + _NUMBER)
 _ALIVE: list[Measure] = [Alive()]
 
@@ -62,7 +63,9 @@ def reader_of(measurement: bytes) -> Reader | None:
 
 
 def _of_control(line: bytes) -> Sequence[Measure]:
-    return _ALIVE if _number(_STOP, line) == 0.0 else ()
+    alive = _ALIVE if _number(_STOP, line) == 0.0 else []
+    observed_ms = _number(_OBSERVED, line)
+    return alive if observed_ms is None else [*alive, Took(Latency.ACTION, observed_ms)]
 
 
 def _of_policy(line: bytes) -> Sequence[Measure]:
@@ -94,8 +97,6 @@ def measures_of_event(fields: Mapping[str, Value]) -> Sequence[Measure]:
             return _task_end(fields, done=True)
         case "task.failed":
             return _task_end(fields, done=False)
-        case "action.done" | "action.failed":
-            return _took(Latency.ACTION, _float(fields.get("latency_ms")))
         case _:
             return ()
 

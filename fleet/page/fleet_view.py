@@ -182,7 +182,7 @@ def _latency(view: View, picture: Picture, known: Known, targets: Targets) -> No
     rows = []
     latencies: dict[Latency, Percentiles] = {} if known.now is None else known.now.latencies
     words = {
-        Latency.ACTION: "decision to motor",
+        Latency.ACTION: "camera to motor",
         Latency.INFERENCE: "policy, one look",
         Latency.PERCEPTION: "perception, level 1",
         Latency.TASK: "a whole task",
@@ -301,7 +301,7 @@ def week(known: Known, targets: Targets) -> str:
             100 * targets.success_ratio
         ),
         Trend("Tasks done", [float(day.tally.done) for day in days], "", 0),
-        Trend("Decision to motor, p95", [day.action.p95_ms for day in days], "ms", 0).aimed(
+        Trend("Camera to motor, p95", [day.action.p95_ms for day in days], "ms", 0).aimed(
             targets.latency_p95_ms
         ),
     )

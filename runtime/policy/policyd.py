@@ -69,6 +69,7 @@ class PolicyDaemon:
         self._scene_ns = 0
         self._last_ns = 0
         self._decided_ns = 0
+        self._observed_ns = 0  # when the picture was taken that was there at the last decision
         self._wanted_pace = 0.0
         self._rejected = 0
         self._rejection = PolicyReason.NONE
@@ -100,13 +101,13 @@ class PolicyDaemon:
         playback = self._anchored(seen)
         progress = self._advance_task(seen, goal, playback, dt_ns)
         if self._is_due(seen, now_ns) or playback.chunk is None:
-            self._decided_ns = now_ns
+            self._decided_ns, self._observed_ns = now_ns, seen.scene_ns
             playback = self._decide(seen, progress, playback)
             self._wanted_pace = self._pace(seen, progress, playback)
         playback = playing.advance(playback, self._wanted_pace, seen.state.q_cmd_rad, dt_ns / 1e9)
         self._playback, self._progress = playback, progress
         suction = playback.reference.suction if tasks.allows_suction(progress) else 0.0
-        self._out.command(playback, suction, seen, goal.task_id, now_ns)
+        self._out.command(playback, suction, seen, self._observed_ns, goal.task_id, now_ns)
         self._status(seen, progress, now_ns)
 
     def _is_due(self, seen: Inputs, now_ns: int) -> bool:
@@ -324,7 +325,13 @@ class _Output:
         self._epoch = 0
 
     def command(
-        self, playback: Playback, suction: float, seen: Inputs, task_id: int, now_ns: int
+        self,
+        playback: Playback,
+        suction: float,
+        seen: Inputs,
+        observed_ns: int,
+        task_id: int,
+        now_ns: int,
     ) -> None:
         self._epoch = seen.state.epoch
         self._command.write(
@@ -333,6 +340,7 @@ class _Output:
             expires_ns=now_ns + self._expiry_ns,
             source=int(Source.POLICY),
             task_id=task_id,
+            observed_ns=observed_ns,
             q=_padded(playback.reference.q_rad),
             qd=_padded(playback.velocity_rad_s),
             gripper=suction,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 
 from runtime.shm import Check, Histogram, Reject, Stage
 from runtime.telemetry.client import Value
@@ -43,6 +44,7 @@ def _control(readings: Readings, since: Since) -> list[Metric]:
         "speed_limit_ratio": float(state["speed_limit_ratio"]),
         "separation_m": float(state["separation_m"]),
         "people_age_ms": int(state["people_age_ns"]) / 1e6,
+        "observed_age_ms": _age_ms(int(state["observed_age_ns"])),
         "tool_speed_m_s": float(state["tool_speed_m_s"]),
         "gripper_pressure_kpa": float(state["gripper_pressure_kpa"]),
         "gripper_holding": bool(state["gripper_holding"]),
@@ -60,6 +62,11 @@ def _control(readings: Readings, since: Since) -> list[Metric]:
         joints[f"tau_ext{index}_nm"] = float(state["tau_ext"][index])
         joints[f"temp{index}_c"] = float(state["motor_temp_c"][index])
     return [("control", control), ("shield", shield), ("joint", joints)]
+
+
+def _age_ms(age_ns: int) -> float:
+    """NaN, which is not sent, where there is none."""
+    return age_ns / 1e6 if age_ns >= 0 else nan
 
 
 def _latency(readings: Readings, since: Since) -> dict[str, Value]:

@@ -38,6 +38,18 @@ def test_an_armed_arm_follows_its_policy(armed: LockstepRobot) -> None:
     assert np.abs(armed.state["q_cmd"] - armed.state["q"]).max() < 0.01
 
 
+def test_the_state_says_how_old_the_picture_is_that_the_arm_follows(armed: LockstepRobot) -> None:
+    assert armed.state["observed_age_ns"] < 0, "the swing looks at nothing"
+    armed.surroundings.policy = None
+    for age_ns in (40 * MS, 250 * MS):
+        armed.command(observed_ns=armed.now_ns - age_ns)
+        armed.run(1)
+        assert age_ns <= armed.state["observed_age_ns"] <= age_ns + MS
+    armed.run(400)
+    assert armed.state["source"] == Source.NONE
+    assert armed.state["observed_age_ns"] < 0, "nothing is followed any more"
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

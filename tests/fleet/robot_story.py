@@ -107,6 +107,7 @@ def state(story: Story, now_ns: int, seconds: float, separation_m: float) -> np.
         separation_m=separation_m,
         people_age_ns=31_000_000,
         sensors_age_ns=900_000,
+        observed_age_ns=120_000_000 if moving else -1,
         misses=story.misses,
     )
     made["interventions"][[1, 2, 7, 8]] = [1204, 88, 431, 2650]

@@ -201,6 +201,20 @@ def test_command_carries_source_epoch_task_and_expiry(cell, config):
     assert life_ns == config.robot.safety.command.expiry_ms * 1_000_000
 
 
+def test_command_says_which_picture_was_there_when_it_was_decided(cell):
+    cell.readings["directive"]["policy_rate_hz"] = 50
+    cell.step(20)
+    seen = set()
+    for _ in range(10):
+        cell.step()
+        command = cell.command()
+        seen.add((int(command["created_ns"]) - int(command["observed_ns"])) // STEP_NS)
+    assert seen == {0, 1}, "at every second step it is decided, and in between it is played on"
+    cell.silent.add("scene")
+    cell.step(200)
+    assert cell.command()["observed_ns"] == 0, "an old picture is none"
+
+
 def test_commanded_velocity_is_the_change_of_position(cell):
     cell.step(20)
     before = np.array(cell.command()["q"])

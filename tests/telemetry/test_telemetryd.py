@@ -5,6 +5,7 @@ from collections.abc import Callable
 import orjson
 import pytest
 
+from fleet.metrics.measure import Took, reader_of
 from records import Priority, Severity
 from runtime.shm import StopLevel, StopReason, Trigger
 from runtime.telemetry.frame import Ack, encode_ack
@@ -183,7 +184,7 @@ def test_status_file_says_when_the_fleet_was_heard(make_robot: Make) -> None:
     assert later.last_heard_ns == status.last_heard_ns or later.at_ns > status.at_ns
 
 
-def write_state(robot: Robot) -> None:
+def write_state(robot: Robot, observed_age_ns: int = -1) -> None:
     writer = robot.context.shm.writer("state")
     state = writer.new()
     state["created_ns"] = robot.clock.now_ns()
@@ -193,6 +194,7 @@ def write_state(robot: Robot) -> None:
     state["separation_m"] = float("inf")
     state["battery_ratio"] = float("nan")
     state["misses"] = 3
+    state["observed_age_ns"] = observed_age_ns
     state["interventions"][1] = 42
     writer.write(state)
     scene = robot.context.shm.writer("scene")
@@ -232,6 +234,20 @@ def test_control_metrics_are_stored_once_a_second(make_robot: Make) -> None:
     assert 9 <= len(control) <= 11
     assert control[0].fields["misses"] == 3.0
     assert "separation_m" not in control[0].fields
+
+
+@pytest.mark.parametrize(("age_ns", "told"), [(120_000_000, [120.0]), (-1, [])])
+def test_the_fleet_learns_how_long_it_takes_from_camera_to_motor(
+    make_robot: Make, age_ns: int, told: list[float]
+) -> None:
+    robot = make_robot()
+    write_state(robot, observed_age_ns=age_ns)
+    robot.run(3)
+    lines = [line for frame in robot.uplink.frames for line in frame.lines]
+    read = reader_of(b"control")
+    assert read is not None
+    said = read(next(line for line in lines if line.startswith(b"control,")))
+    assert [one.milliseconds for one in said if isinstance(one, Took)] == told
 
 
 def test_telemetry_continues_after_a_restart_with_what_was_left(make_robot: Make) -> None:

@@ -250,7 +250,7 @@ def test_a_week_has_all_its_days(side: Side) -> None:
     said = Said()
     for day in (0, 2, 6):
         said.task(NOW_S - day * DAY_S, "grasp", done=day != 2)
-        said.event("action.done", NOW_S - day * DAY_S, latency_ms=100.0 + day)
+        said.say("control", NOW_S - day * DAY_S, stop_level=0.0, observed_age_ms=100.0 + day)
     side.ingest.process([said.all()])
     days = week(side.rows, NOW_S * 10**9)
     assert [day.tally.success_ratio for day in days] == [1.0, None, None, None, 0.0, None, 1.0]

@@ -25,6 +25,8 @@ pub struct Accepted {
     pub q: Joints,
     pub qd: Joints,
     pub gripper: f64,
+    /// As the command says; 0 for none.
+    pub observed_ns: i64,
     /// When `q` shall be reached.
     pub valid_ns: i64,
     pub expires_ns: i64,
@@ -172,6 +174,7 @@ impl Gate {
             q: m.q,
             qd: m.qd,
             gripper: m.gripper,
+            observed_ns: m.observed_ns,
             valid_ns: m.created_ns.saturating_add(LEAD_NS),
             expires_ns,
         })

@@ -26,6 +26,8 @@ pub fn fill(c: &Controller, inputs: &Inputs, frame: &mut StateFrame) {
     frame.separation_m = c.reading.separation_m;
     frame.people_age_ns = c.reading.age_ns;
     frame.sensors_age_ns = c.sensing.age_ns(inputs.now_ns);
+    let observed = c.chosen.filter(|command| command.observed_ns > 0);
+    frame.observed_age_ns = observed.map_or(-1, |command| inputs.now_ns.saturating_sub(command.observed_ns));
     frame.interventions = c.interventions;
     frame.rejected = *c.gate.rejected();
     frame.challenge = c.challenge;

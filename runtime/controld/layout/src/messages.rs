@@ -43,6 +43,8 @@ messages! {
         separation_m: f64,
         people_age_ns: i64,
         sensors_age_ns: i64,
+        /// How old the picture is that the followed command rests on; negative where none is followed or none is known.
+        observed_age_ns: i64,
         /// By `Check`.
         interventions: [u64; CHECKS],
         /// By `Reject`.
@@ -83,6 +85,8 @@ messages! {
     /// Where the joints shall be 10 ms after `created_ns`. `policyd`, `plannerd` → `controld`.
     ["command.policy", "command.fallback"] MotionCommand {
         task_id: u64,
+        /// When the picture was taken that the decision rests on; 0 for none. Told on, and nothing is decided by it.
+        observed_ns: i64,
         q: [f64; J],
         qd: [f64; J],
         /// Suction, 0 to 1.
