@@ -54,9 +54,7 @@ class Disk:
     bytes_a_point: float
 
 
-def disk_of(
-    robots: int, samples: int, robot_seconds: int, store: Store = Store.EMBEDDED
-) -> Disk:  # fmt: skip
+def disk_of(robots: int, samples: int, robot_seconds: int, store: Store = Store.EMBEDDED) -> Disk:
     half_s = max(BATCH_S, robot_seconds // 2 // robots // BATCH_S * BATCH_S)
     clock = SystemClock()
     start_ns = clock.wall_ns() - 2 * half_s * NS

@@ -14,9 +14,7 @@ AS_A_ROBOT: Final = 0  # samples: as a robot of `make run` sends, without its ev
 NS: Final = 10**9
 
 
-def told(
-    robots: int, seconds: int, samples: int, start_ns: int
-) -> Iterator[list[TelemetryFrame]]:  # fmt: skip
+def told(robots: int, seconds: int, samples: int, start_ns: int) -> Iterator[list[TelemetryFrame]]:
     """A list for each second; each robot's frames are acknowledged as soon as they are here."""
     if samples == AS_A_ROBOT:
         yield from as_robots_send(robots, seconds, start_ns)
