@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fleet.clock import SystemClock
+from fleet.incidents.book import IncidentBook
+from fleet.incidents.model import BY_ITSELF, Entry, Kind
 from fleet.people.accounts import Accounts
 from fleet.people.roles import Role
 from fleet.store.rows import open_rows
@@ -54,6 +56,14 @@ def touched(served: Served) -> Iterator[None]:
     served.robot.story.stop, served.robot.story.reason = StopLevel.HOLD, StopReason.COLLISION
     yield
     served.robot.story.stop, served.robot.story.reason = StopLevel.NONE, StopReason.NONE
+
+
+def a_mode_flaps(served: Served, incident: int) -> None:
+    rows, now_ns = open_rows(served.settings.rows_url), SystemClock().wall_ns()
+    said = [f"osaka-01: mode.{('left', 'entered')[at % 2]} number={at}" for at in range(40)]
+    changes = [Entry(now_ns + at, Kind.CHANGED, BY_ITSELF, text) for at, text in enumerate(said)]
+    IncidentBook(rows).note(incident, changes)
+    rows.dispose()
 
 
 def open_case(page: Page) -> None:
@@ -114,6 +124,15 @@ def test_operator_opens_and_closes_an_incident_on_a_phone_in_the_dark(
     )
     assert fits(page, PHONE)
     page.screenshot(path=SHOTS / "incident-phone-dark.png", full_page=True)
+    a_mode_flaps(served, int(page.url.rsplit("/", 1)[1]))
+    page.reload()
+    page.locator("summary", has_text="35 more changes").focus()
+    expect(page.locator(".timeline", has_text="number=20")).to_have_count(1)
+    expect(page.get_by_text("number=20")).not_to_be_visible()
+    page.screenshot(path=SHOTS / "incident-folded-phone-dark.png", full_page=True)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("number=20")).to_be_visible()
+    assert fits(page, PHONE)
     while page.locator("#steps .open").count():
         left = page.locator("#steps .open").count()
         page.locator("#steps .open").first.get_by_role("button", name="is done").click()
