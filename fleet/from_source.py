@@ -46,7 +46,7 @@ class GoProgram:
             raise NotBuiltError(
                 f"{self.name} is not there and cannot be built: Go (1.19 or later) is not"
                 " installed; install it (apt-get install golang-go), or set"
-                f" {self.name.upper()} to a {self.name} {self.release}"
+                f" {self.name.upper()} to {self.name} {self.release}"
             )
         said = f"{self.name} {self.release} into {self.folder}: once, {self.takes}"
         print(f"    building {said}", flush=True)  # noqa: T201
