@@ -35,13 +35,25 @@ def status(
 @app.command()
 def install(
     file: Annotated[Path, typer.Argument(help="A .mender file on this robot.")],
+    run_dir: Annotated[Path, typer.Option(help="On a robot.")] = Path("/run/bedplate"),
     data_dir: Annotated[Path, typer.Option(help="On a robot.")] = Path("/data/bedplate"),
     reboot: Annotated[bool, typer.Option(help="Restart at once where one is needed.")] = True,
 ) -> None:
     """On a robot, as root: install from a file. The commit gate decides, and then commits."""
+    paths = Paths(run_dir, data_dir)
     try:
-        code = install_file(file, data_dir / "ota", reboot=reboot)
+        code = install_file(file, paths.ota, reboot=reboot, room_mib=_room_mib(paths))
     except OtaRefusedError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(REFUSED) from None
     raise typer.Exit(code)
+
+
+def _room_mib(paths: Paths) -> int:
+    """What the commit gate will want; 0 where no profile says it, and the gate alone judges."""
+    from conf.profile import ProfileError, read_profile  # `status` need not wait for its schema
+
+    try:
+        return read_profile(paths.profile).ota.gate.disk_free_min_mib
+    except ProfileError:
+        return 0

@@ -46,9 +46,17 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def install_file(
-    file: Path, folder: Path, *, reboot: bool, run: Call = call, key: Path = Path(KEY)
+    file: Path,
+    folder: Path,
+    *,
+    reboot: bool,
+    room_mib: int = 0,
+    run: Call = call,
+    key: Path = Path(KEY),
 ) -> int:
-    """The mark is there before the client starts, and gone if it refuses: a mark left behind would
+    """`room_mib` is what the commit gate will want to be free where `folder` is.
+
+    The mark is there before the client starts, and gone if it refuses: a mark left behind would
     excuse the server's absence for an update that the server sent."""
     if not file.is_file():
         raise refused(file, "nothing", "there is nothing to install", "the path of a .mender file")
@@ -61,6 +69,7 @@ def install_file(
         )
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
+        _check_room(folder, room_mib)
         try:
             write_mark(folder, file)
         except OSError as error:
@@ -77,6 +86,18 @@ def install_file(
     if code == REBOOT_NEEDED and reboot:
         return run(["systemctl", "reboot"])
     return 0
+
+
+def _check_room(folder: Path, room_mib: int) -> None:
+    found = os.statvfs(folder)
+    free_mib = found.f_bavail * found.f_frsize / 2**20
+    if free_mib < room_mib:
+        raise refused(
+            folder,
+            f"{free_mib:.0f} MiB free",
+            f"the commit gate wants {room_mib} MiB and would take the update back",
+            "make room on the data partition; `df` says what is left",
+        )
 
 
 def write_mark(folder: Path, file: Path) -> None:

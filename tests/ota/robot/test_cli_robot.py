@@ -195,6 +195,26 @@ def test_an_installation_that_data_has_no_room_to_note_is_refused(tmp_path: Path
         install_file(file, folder, reboot=False, run=client, key=key)
 
 
+def test_an_update_that_the_gate_would_take_back_for_want_of_room_is_not_begun(
+    tmp_path: Path,
+) -> None:
+    file, folder, key = tmp_path / "a.mender", tmp_path / "ota", tmp_path / "key.pem"
+    file.write_bytes(b"x")
+    key.touch()
+    begun: list[object] = []
+
+    def client(command: object) -> int:
+        begun.append(command)
+        return 0
+
+    with pytest.raises(OtaRefusedError, match=r"MiB free[\s\S]*wants 1099511627776 MiB"):
+        install_file(file, folder, reboot=False, room_mib=2**40, run=client, key=key)
+    assert not begun
+    assert not (folder / "install.json").exists()
+    assert install_file(file, folder, reboot=False, room_mib=1, run=client, key=key) == 0
+    assert len(begun) == 1
+
+
 def test_a_file_that_is_not_there_leaves_no_mark(tmp_path: Path) -> None:
     with pytest.raises(OtaRefusedError, match="nothing to install"):
         install_file(tmp_path / "none", tmp_path / "ota", reboot=False, run=lambda _: 0)
