@@ -41,7 +41,7 @@ def main() -> None:
     if "disk" in args.only:
         figures["disk"] = [
             asdict(disk_of(robots, samples, args.disk_robot_seconds, kind))
-            for kind in _stores()
+            for kind in _stores_there()
             for robots in args.robots
             for samples in (*args.samples, AS_A_ROBOT)
         ]
@@ -64,7 +64,7 @@ def main() -> None:
         write_page(args.page, figures)
 
 
-def _stores() -> list[Store]:
+def _stores_there() -> list[Store]:
     """Without InfluxDB where there is none: the rest is worth measuring all the same."""
     try:
         ensure_binary()

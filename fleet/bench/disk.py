@@ -60,7 +60,8 @@ def disk_of(robots: int, samples: int, robot_seconds: int, store: Store = Store.
     start_ns = clock.wall_ns() - 2 * half_s * NS
     with tempfile.TemporaryDirectory(prefix="bedplate-disk-") as name:
         folder, rows = Path(name), Path(name) / "books.sqlite"
-        with _series(store, folder) as (series, size), _books(rows) as books:
+        opened = closing(Books(f"sqlite:///{rows}"))
+        with _series(store, folder) as (series, size), opened as books:
             ingest = Ingest(series, books, clock)
             seconds = told(robots, 2 * half_s, samples, start_ns)
             sizes: list[tuple[int, int, int]] = []
@@ -84,21 +85,11 @@ def disk_of(robots: int, samples: int, robot_seconds: int, store: Store = Store.
 
 
 @contextmanager
-def _books(rows: Path) -> Iterator[Books]:
-    books = Books(f"sqlite:///{rows}")
-    try:
-        yield books
-    finally:
-        books.close()
-
-
-@contextmanager
 def _series(store: Store, folder: Path) -> Iterator[Sized]:
     match store:
         case Store.EMBEDDED:
-            series = EmbeddedStore(folder / "series.sqlite")
-            yield series, lambda: _sqlite_bytes(folder / "series.sqlite")
-            series.close()
+            with closing(EmbeddedStore(folder / "series.sqlite")) as series:
+                yield series, lambda: _sqlite_bytes(folder / "series.sqlite")
         case Store.INFLUXDB:
             with _influx(folder / "influxdb") as made:
                 yield made
@@ -118,9 +109,8 @@ def _influx(folder: Path) -> Iterator[Sized]:
     try:
         credentials = ensure_credentials(settings.credentials)
         ensure_database(settings.url, credentials, settings.database)
-        series = InfluxStore(settings)
-        yield series, lambda: _compacted_bytes(folder, settings.database)
-        series.close()
+        with closing(InfluxStore(settings)) as series:
+            yield series, lambda: _compacted_bytes(folder, settings.database)
     finally:
         process.terminate()
         process.wait()

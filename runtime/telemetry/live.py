@@ -124,7 +124,6 @@ def _control(readings: Readings) -> dict[str, Any] | None:
         "separation": _separation_word(separation),
         "people_age_ms": _ns_to_ms(state["people_age_ns"]),
         "sensors_age_ms": _ns_to_ms(state["sensors_age_ns"]),
-        "observed_age_ms": _ns_to_ms(state["observed_age_ns"]),
         "misses": int(state["misses"]),
         "interventions": counts(Check, state["interventions"]),
         "rejected": counts(Reject, state["rejected"]),

@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from conf.profile import write_profile
 from ota.artifact import write_artifact
 from ota.artifact_reader import UnreadableError, read_artifact
 from ota.cli import app
+from ota.cli_robot import _room_mib
 from ota.install import REBOOT_NEEDED, install_file
 from ota.payloads import profile
 from ota.refusal import OtaRefusedError
 from ota.status import as_lines, read_status
+from runtime.paths import Paths
 from tests.ota.robot.bench import ROOT, Robot, make_robot, own_config, tighter_config
 
 
@@ -213,6 +216,14 @@ def test_an_update_that_the_gate_would_take_back_for_want_of_room_is_not_begun(
     assert not (folder / "install.json").exists()
     assert install_file(file, folder, reboot=False, room_mib=1, run=client, key=key) == 0
     assert len(begun) == 1
+
+
+def test_the_room_is_the_one_that_the_robots_own_profile_wants(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "run", tmp_path / "data")
+    assert _room_mib(paths) == 0, "nobody says: the gate judges"
+    paths.profile.parent.mkdir(parents=True)
+    write_profile(own_config(), paths.profile)
+    assert _room_mib(paths) == own_config().ota.gate.disk_free_min_mib > 0
 
 
 def test_a_file_that_is_not_there_leaves_no_mark(tmp_path: Path) -> None:
