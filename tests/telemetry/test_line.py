@@ -26,6 +26,7 @@ values = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=True, allow_infinity=True),
     st.text(max_size=60),
+    st.text(alphabet='ab"\\ ,=', max_size=12),  # what must be escaped, far more often
 )
 
 

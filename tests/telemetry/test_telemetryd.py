@@ -246,7 +246,9 @@ def test_the_fleet_learns_how_long_it_takes_from_camera_to_motor(
     lines = [line for frame in robot.uplink.frames for line in frame.lines]
     read = reader_of(b"control")
     assert read is not None
-    said = read(next(line for line in lines if line.startswith(b"control,")))
+    control = next(line for line in lines if line.startswith(b"control,"))
+    assert (b"observed_age_ms" in control) is bool(told)
+    said = read(control)
     assert [one.milliseconds for one in said if isinstance(one, Took)] == told
 
 
