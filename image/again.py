@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from image.blockmap import read_map
 from image.refusal import refused
 from image.steps.manifest import PRODUCTS
+from image.steps.python import find_uv
 
 # Another home, host name, time zone, language, umask and place; caches of its own when asked for.
 OTHER_SURROUNDINGS = {
@@ -45,20 +47,26 @@ def copy_tree(tree: Path, target: Path) -> None:
     shutil.copytree(tree / ".git", target / ".git", symlinks=True)
 
 
+def surroundings(ours: Mapping[str, str], home: Path, other_home: Path) -> dict[str, str]:
+    """The environment of a build in another home, with the programs and caches of this one."""
+    environment = {key: ours[key] for key in KEPT_SETTINGS if key in ours} | OTHER_SURROUNDINGS
+    environment.setdefault("CARGO_HOME", str(home / ".cargo"))
+    environment.setdefault("RUSTUP_HOME", str(home / ".rustup"))
+    environment.setdefault("UV_CACHE_DIR", str(home / ".cache" / "uv"))
+    # Last: where bootstrap.sh has installed uv, a Python of its own lies beside it.
+    environment["PATH"] = os.pathsep.join((ours["PATH"], str(find_uv().parent)))
+    return environment | {"HOME": str(other_home)}
+
+
 def build_again(tree: Path, work: Path, cache: Path | None, arguments: list[str]) -> Path:
     """A second build in surroundings of its own; the folder of its products."""
     place = work / "elsewhere" / "tree"
     place.mkdir(parents=True)
     copy_tree(tree, place)
     out = work / "second"
-    environment = {key: os.environ[key] for key in KEPT_SETTINGS if key in os.environ}
-    environment |= OTHER_SURROUNDINGS
-    environment.setdefault("CARGO_HOME", str(Path.home() / ".cargo"))
-    environment.setdefault("RUSTUP_HOME", str(Path.home() / ".rustup"))
-    environment.setdefault("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
     home = work / "home"
     home.mkdir()
-    environment["HOME"] = str(home)
+    environment = surroundings(os.environ, Path.home(), home)
     words = [sys.executable, "-m", "bedplate", "image", "build", "--out", str(out), *arguments]
     if cache is not None:
         words += ["--cache", str(cache)]
