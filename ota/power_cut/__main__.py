@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ota.power_cut.boots import points, read_boots, start_each
-from ota.power_cut.cases import go_through, read_outcomes
+from ota.power_cut.boots import BOOTS, points, read_boots, start_each
+from ota.power_cut.cases import OUTCOMES, go_through, read_outcomes
 from ota.power_cut.firmware import try_all_sorts
 from ota.power_cut.images import make_images
 from ota.power_cut.page import Found, as_json, put_into
@@ -49,6 +49,9 @@ def main() -> int:
     parser.add_argument(
         "--starts", type=int, help="whole starts in this run; else all that are left"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="guests at once in cases and boots; each wants a core"
+    )
     parser.add_argument("--page", type=Path, help="write the table into this page")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     given = parser.parse_args()
@@ -65,7 +68,7 @@ def main() -> int:
         for step in STEPS[1:]:
             if step in chosen:
                 with _timed(given.folder, step):
-                    _do(step, recording, given.folder, given.starts)
+                    _do(step, recording, given)
     except KeyboardInterrupt:
         say("ended; the next run goes on from here")
     found = _found(recording, given.folder)
@@ -89,8 +92,9 @@ def _recording(folder: Path, *, make: bool) -> Recording | None:
     return found
 
 
-def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> None:
-    work = folder / step
+def _do(step: str, recording: Recording, given: argparse.Namespace) -> None:
+    work = given.folder / step
+    work.mkdir(parents=True, exist_ok=True)
     match step:
         case "judge" | "damage":
             told = recording.told(damage=step == "damage")
@@ -98,16 +102,13 @@ def _do(step: str, recording: Recording, folder: Path, starts: int | None) -> No
         case "firmware":
             try_all_sorts(recording.disk, recording.log, work, say, recording.told())
         case "cases":
-            go_through(recording, work, say)
+            go_through(recording, work, say, given.jobs)
         case "boots":
-            chosen = points(recording)
-            done = len(read_boots(work / "boots.jsonl"))
-            start_each(recording, chosen[: None if starts is None else done + starts], work, say)
+            start_each(recording, work, say, given.starts, given.jobs)
         case _:
             raise ValueError(step)
     (work / DONE).touch()
-    for left in ("disk.img", "wrong.img"):
-        (work / left).unlink(missing_ok=True)
+    (work / "disk.img").unlink(missing_ok=True)
 
 
 def _found(recording: Recording, folder: Path) -> Found:
@@ -116,9 +117,9 @@ def _found(recording: Recording, folder: Path) -> Found:
         recording=recording,
         judged=[*cuts.values(), *damage.values()],
         under_firmware=list(read_verdicts(folder / "firmware" / JUDGED).values()),
-        boots=read_boots(folder / "boots/boots.jsonl"),
+        boots=read_boots(folder / "boots" / BOOTS),
         boots_wanted=len(points(recording)),
-        cases=read_outcomes(folder / "cases/cases.jsonl"),
+        cases=read_outcomes(folder / "cases" / OUTCOMES),
         took_s=_times(folder),
         unfinished=tuple(step for step in JUDGING if not (folder / step / DONE).exists()),
     )

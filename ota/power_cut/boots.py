@@ -7,12 +7,13 @@ each place where the decision could differ, and at random places of a slot half 
 import hashlib
 import json
 import random
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from image.qemu import Guest, prepare
 from image.ssh import free_port
@@ -23,9 +24,11 @@ from ota.power_cut.guest import GuestError, Running
 from ota.power_cut.prove import SLOT_POINTS, Say
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation
+from ota.power_cut.shares import append_line, in_shares
 from ota.power_cut.story import BOOT_S, KEEPSAKE, READY, keepsake
 from ota.power_cut.write_log import Wrote, numbered
 
+BOOTS: Final = "boots.jsonl"
 MIB: Final = 1 << 20
 AT_WORK: Final = "systemctl is-active --quiet bedplate-controld bedplate-policyd bedplate-agentd"
 DATA_IS_THERE: Final = "test ! -e /run/bedplate/data-volatile"
@@ -76,9 +79,10 @@ def points(recording: Recording) -> tuple[Point, ...]:
 class Replay:
     """The disk after so many entries of the log; going back begins anew."""
 
-    def __init__(self, recording: Recording, file: Path):
+    def __init__(self, recording: Recording, folder: Path):
         self._recording = recording
-        self._file = file
+        self.folder = folder
+        self._file = folder / "disk.img"
         self._entry = -1
         self._log: Iterator[tuple[int, Wrote | None]] = iter(())
         self.disk = self._anew()
@@ -112,24 +116,37 @@ class Replay:
         return self.disk
 
 
+@contextmanager
+def replaying(recording: Recording, folder: Path) -> Iterator[Replay]:
+    """A folder of its own for the disk and its guest; gone when that ends."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        with closing(Replay(recording, folder)) as replay:
+            yield replay
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def start_each(
-    recording: Recording, chosen: tuple[Point, ...], folder: Path, say: Say
-) -> list[Boot]:
-    """One guest after the other; what has been started is not started again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "boots.jsonl"
-    done = {(one.entry, one.boundary): one for one in read_boots(file)}
-    todo = [point for point in chosen if (point.entry, point.boundary) not in done]
-    if not todo:
-        return list(done.values())
-    with file.open("a") as out, closing(Replay(recording, folder / "disk.img")) as replay:
-        for number, point in enumerate(todo, start=1):
-            made = _start(recording, replay.to(point.entry), point, folder)
-            done[point.entry, point.boundary] = made
-            _keep(out, made)
-            trouble = "; ".join(made.faults) or "works"
-            say(f"start {number} of {len(todo)}: {made.phase}, {made.outcome}: {trouble}")
-    return list(done.values())
+    recording: Recording, folder: Path, say: Say, most: int | None = None, jobs: int = 1
+) -> None:
+    """`most` of those that are left, or all, `jobs` guests at once."""
+    file = folder / BOOTS
+    done = {(one.entry, one.boundary) for one in read_boots(file)}
+    left = [one for one in points(recording) if (one.entry, one.boundary) not in done]
+    todo = left[:most]
+
+    def work(worker: int, turns: Iterator[tuple[int, Point]]) -> None:
+        with replaying(recording, folder / str(worker)) as replay:
+            for number, point in turns:
+                made = _start(recording, replay.to(point.entry), point, replay.folder)
+                append_line(file, json.dumps(asdict(made)))
+                trouble = "; ".join(made.faults) or "works"
+                say(f"start {number} of {len(todo)}: {made.phase}, {made.outcome}: {trouble}")
+
+    if todo:
+        in_shares(todo, jobs, work)
 
 
 def read_boots(file: Path) -> list[Boot]:
@@ -141,11 +158,6 @@ def read_boots(file: Path) -> list[Boot]:
             continue  # the line that a killed run was writing
         rows.append(Boot(**table | {"faults": tuple(table["faults"])}))
     return rows
-
-
-def _keep(out: IO[str], made: Boot) -> None:
-    out.write(json.dumps(asdict(made)) + "\n")
-    out.flush()
 
 
 def expected(disk: Disk) -> Started:

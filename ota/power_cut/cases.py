@@ -5,23 +5,24 @@ Each case is the recorded robot at one moment, with one thing made wrong.
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from ota.boot_env.states import SLOT_A, SLOT_B
 from ota.power_cut import wrong
-from ota.power_cut.boots import Replay, guest_of, look_at_robot
+from ota.power_cut.boots import Replay, guest_of, look_at_robot, replaying
 from ota.power_cut.firmware import Firmware, FirmwareError
 from ota.power_cut.guest import GuestError, Running
 from ota.power_cut.prove import Say
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import copy_sparse
+from ota.power_cut.shares import append_line, in_shares
 from ota.power_cut.story import BOOT_S, READY
 from ota.power_cut.verdict import said
 
+OUTCOMES: Final = "cases.jsonl"
 ON_TRIAL: Final = "restart and start of trial 1"  # installed, and not yet tried
 AT_REST: Final = "install 2"  # committed, nothing under way
 HANGS_S: Final = 240  # longer than any watchdog here waits
@@ -146,23 +147,22 @@ CASES: Final = (
 )  # fmt: skip
 
 
-def go_through(recording: Recording, folder: Path, say: Say) -> list[Outcome]:
-    """Each case once; what came out as wanted is not done again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "cases.jsonl"
+def go_through(recording: Recording, folder: Path, say: Say, jobs: int = 1) -> None:
+    """Each case once, so many guests at once; what came out as wanted is not done again."""
+    file = folder / OUTCOMES
     done = {one.name: one for one in read_outcomes(file)}
     todo = [case for case in CASES if case.name not in done or done[case.name].fault]
-    if not todo:
-        return list(done.values())
-    with file.open("a") as out, closing(Replay(recording, folder / "disk.img")) as replay:
-        for case in todo:
-            entry = next(mark.entry for mark in recording.marks if mark.phase == case.moment)
-            made = _try(case, replay, entry - 1, folder)
-            done[case.name] = made
-            out.write(json.dumps(asdict(made)) + "\n")
-            out.flush()
-            say(f"{made.name}: {made.found}{' NOT AS WANTED' if made.fault else ''}")
-    return list(done.values())
+
+    def work(worker: int, turns: Iterator[tuple[int, Case]]) -> None:
+        with replaying(recording, folder / str(worker)) as replay:
+            for _, case in turns:
+                entry = next(mark.entry for mark in recording.marks if mark.phase == case.moment)
+                made = _try(case, replay, entry - 1)
+                append_line(file, json.dumps(asdict(made)))
+                say(f"{made.name}: {made.found}{' NOT AS WANTED' if made.fault else ''}")
+
+    if todo:
+        in_shares(todo, jobs, work)
 
 
 def read_outcomes(file: Path) -> list[Outcome]:
@@ -177,24 +177,25 @@ def read_outcomes(file: Path) -> list[Outcome]:
     return [rows[case.name] for case in CASES if case.name in rows]
 
 
-def _try(case: Case, replay: Replay, entry: int, folder: Path) -> Outcome:
+def _try(case: Case, replay: Replay, entry: int) -> Outcome:
     began_s = time.monotonic()
-    disk, copy = replay.to(entry), folder / "wrong.img"
+    disk, copy = replay.to(entry), replay.folder / "wrong.img"
     with disk.path.open("rb") as source, copy.open("wb") as out:
         copy_sparse(source, out)
     case.alter(wrong.Slots(copy, {SLOT_A: disk.starts[SLOT_A], SLOT_B: disk.starts[SLOT_B]}))
-    found = _found(case, copy, replay, folder)
+    found = _found(case, copy, replay)
     copy.unlink()
     fault = "" if found == case.wanted else f"wanted {case.wanted}"
     return Outcome(case.name, case.wanted, found, fault, round(time.monotonic() - began_s, 1))
 
 
-def _found(case: Case, copy: Path, replay: Replay, folder: Path) -> str:
+def _found(case: Case, copy: Path, replay: Replay) -> str:
+    folder = replay.folder / "guest"
     try:
         if case.ask is None:
-            started = Firmware(copy, folder / "guest", None).start()
+            started = Firmware(copy, folder, None).start()
             return said(started, None)
-        guest = guest_of(copy, folder / "guest")
+        guest = guest_of(copy, folder)
         with Running(guest, replay.key) as robot:
             return case.ask(robot)
     except (FirmwareError, GuestError) as error:

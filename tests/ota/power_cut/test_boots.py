@@ -1,11 +1,9 @@
 """Which disks are started to the end, each the disk of that moment; no guest is needed."""
 
-from contextlib import closing
-
 import pytest
 
 from ota.boot_env.states import SLOT_B
-from ota.power_cut.boots import Replay, expected, points
+from ota.power_cut.boots import expected, points, replaying
 from ota.power_cut.emulated import missing_programs
 from ota.power_cut.prove import Mark
 from ota.power_cut.recording import Installed, Recording
@@ -31,7 +29,7 @@ def test_each_write_of_the_environment_is_cut_before_and_after(recording, tmp_pa
     boundaries = sorted(point.entry for point in chosen if point.boundary)
     assert {True, False} == {point.boundary for point in chosen}
     outcomes = []
-    with closing(Replay(recording, tmp_path / "again.img")) as replay:
+    with replaying(recording, tmp_path / "again") as replay:
         for entry in boundaries:
             started = expected(replay.to(entry))
             assert started.slot is not None
@@ -46,8 +44,8 @@ def test_each_write_of_the_environment_is_cut_before_and_after(recording, tmp_pa
 
 def test_disk_of_an_earlier_moment_is_made_anew(recording, tmp_path):
     with (
-        closing(Replay(recording, tmp_path / "again.img")) as replay,
-        closing(Replay(recording, tmp_path / "other.img")) as other,
+        replaying(recording, tmp_path / "again") as replay,
+        replaying(recording, tmp_path / "other") as other,
     ):
         late = replay.to(10_000)
         before = late.read(late.copies[0], 512)
