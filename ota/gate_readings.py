@@ -1,7 +1,6 @@
 """What the commit gate looks at, read from the machine. Nothing here decides."""
 
 import contextlib
-import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,15 @@ from ota.commit_gate import (
     judge_processes,
     judge_slot,
 )
-from ota.looking import PRINT_TOOL, SLOT_OF_PART, Run, read_table, read_text, run_program
+from ota.looking import (
+    PRINT_TOOL,
+    SLOT_OF_PART,
+    Run,
+    free_mib,
+    read_table,
+    read_text,
+    run_program,
+)
 from records import Certainty, Severity
 from runtime.acceptance.latency import of_buckets
 from runtime.hal.clock import Clock, SystemClock
@@ -299,15 +306,7 @@ def ask_server(url: str, authority: Path) -> bool:
 
 
 def disk_reading(machine: Machine) -> Reading:
-    free_mib: float | None = None
-    try:
-        found = os.statvfs(machine.paths.data)
-    except OSError:
-        found = None
-    if found is not None:
-        writable = not found.f_flag & os.ST_RDONLY
-        free_mib = found.f_bavail * found.f_frsize / 2**20 if writable else 0.0
-    return judge_disk(free_mib, machine.config.ota.gate.disk_free_min_mib)
+    return judge_disk(free_mib(machine.paths.data), machine.config.ota.gate.disk_free_min_mib)
 
 
 class Looker:

@@ -1,6 +1,7 @@
 """Reading small files and asking programs. Light: most calls of an update module need no more."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,3 +37,14 @@ def read_table(path: Path) -> dict[str, Any] | None:
     except ValueError:
         return None
     return table if isinstance(table, dict) else None
+
+
+def free_mib(folder: Path) -> float | None:
+    """What may still be written there, in MiB; None where nobody can say."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    if found.f_flag & os.ST_RDONLY:
+        return 0.0
+    return found.f_bavail * found.f_frsize / 2**20
