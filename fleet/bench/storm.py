@@ -8,10 +8,12 @@ from fleet.bench.eyes import Eyes
 from fleet.bench.live import Delay, account, delay
 from fleet.bench.servers import load_average, servers
 from fleet.clock import SystemClock
+from fleet.load.apart import CrowdApart
 from fleet.load.crowd import Crowd
 from fleet.load.plan import Plan
 
 QUIET_S = 10.0
+LOOKED_AT = 2  # of those that work on
 
 
 @dataclass(frozen=True)
@@ -37,30 +39,28 @@ class Storm:
 
 def storm(robots: int, history_s: float, live_robots: int, limit_s: float, store: Store) -> Storm:
     with servers(store, page=True) as side:
-        clock = SystemClock()
-        calm = Crowd(Plan(robots=live_robots), side.settings, clock)
+        clock, plan = SystemClock(), Plan(robots=live_robots)
         lost = Plan(robots=robots, first=live_robots + 1)
         back = Crowd(lost, side.settings, clock, history_s=history_s)
         back.tell()
         backlog = back.head
-        _together(calm, None, QUIET_S)
-        looked_at = [robot.robot_id for robot in calm.robots[:2]]
+        calm = CrowdApart(plan, side.settings)
+        time.sleep(QUIET_S)
+        looked_at = [plan.name(number) for number in plan.numbers][:LOOKED_AT]
         eyes = Eyes(side.sign_in_link(clock), side.page_url, looked_at)
-        before = _taken(calm)
+        before = _live(calm)
         spent_s, began = side.cpu_s()["ingest1"], time.monotonic()
-        drained = _together(calm, back, limit_s)
+        drained = _drain(back, limit_s)
         drain_s = time.monotonic() - began
-        meanwhile = _taken(calm)
+        meanwhile = _live(calm)
         spent_s = side.cpu_s()["ingest1"] - spent_s
         eyes.close()
         busy, memory_mib = load_average(), side.memory_mib("ingest1")
-        for crowd in (calm, back):
-            until = time.monotonic() + limit_s
-            crowd.settle(lambda until=until: time.monotonic() > until)
-        found = account(side, calm.head + back.head)
+        until = time.monotonic() + limit_s
+        back.settle(lambda until=until: time.monotonic() > until)
+        found = account(side, calm.settle(limit_s) + back.head)
         resent = sum(robot.spool.resent for robot in back.robots)
-        for crowd in (calm, back):
-            crowd.close()
+        back.close()
     return Storm(
         robots=robots,
         history_s=history_s,
@@ -80,26 +80,17 @@ def storm(robots: int, history_s: float, live_robots: int, limit_s: float, store
     )
 
 
-def _together(calm: Crowd, back: Crowd | None, seconds: float) -> bool:
+def _drain(back: Crowd, limit_s: float) -> bool:
     """Until the backlog is gone, or the time; whether it is gone."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        calm.turn()
-        if back is not None:
-            back.turn(talks=False)
-            if all(robot.spool.is_empty for robot in back.robots):
-                return True
-    return False
+
+    def is_gone() -> bool:
+        return all(robot.spool.is_empty for robot in back.robots)
+
+    until = time.monotonic() + limit_s
+    back.run(lambda: is_gone() or time.monotonic() > until, talks=lambda: False)
+    return is_gone()
 
 
-def _taken(crowd: Crowd) -> Delay:
-    """Of what was live; it is taken out."""
-    found = delay(
-        item.made_ns / 1e6
-        for robot in crowd.robots
-        for item in robot.spool.answered
-        if not item.late
-    )
-    for robot in crowd.robots:
-        robot.spool.answered.clear()
-    return found
+def _live(calm: CrowdApart) -> Delay:
+    """Of what it told live since it was last asked."""
+    return delay(item.made_ns / 1e6 for item in calm.take() if not item.late)
