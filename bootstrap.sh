@@ -41,10 +41,11 @@ mender-artifact   reads what this tree packs for robots
 mender-client     the robot's own update client, against a double of its server
 grub-emu          the boot loader itself, as a program of this machine
 mtools            fills that partition
+patch             lays patches over the sources that kernel tests build from
 postgresql        rows of the fleet, in a cluster that the tests make
 procps            tests that look at processes
 prometheus-alertmanager groups alerts and passes them on, to a receiver that the tests make
-xz-utils          packs the sources that kernel tests build from
+xz-utils          packs those sources
 LIST
 }
 

@@ -79,9 +79,10 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path):
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ota.power_cut.shares import ENDED_BY_HAND, append_line, in_shares
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 folder = Path(sys.argv[1])
 def work(worker, turns):
     try:
