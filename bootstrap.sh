@@ -41,6 +41,7 @@ mender-artifact   reads what this tree packs for robots
 mender-client     the robot's own update client, against a double of its server
 grub-emu          the boot loader itself, as a program of this machine
 mtools            fills that partition
+openssh-client    makes a robot's host key, as its first start does
 patch             lays patches over the sources that kernel tests build from
 postgresql        rows of the fleet, in a cluster that the tests make
 procps            tests that look at processes

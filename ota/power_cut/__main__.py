@@ -6,7 +6,7 @@ Each step keeps what it has done in the folder, so a run that was ended goes on 
   firmware   one state of each sort under the robot's own firmware
   damage     each copy of the environment ruined, in each situation
   cases      slots that cannot start, clocks, a full disk
-  boots      the disk at every boundary and at 200 random points, to a robot at work: hours
+  boots      the disk at every boundary and at 260 random points, to a robot at work: hours
 """
 
 import argparse

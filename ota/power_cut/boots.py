@@ -1,7 +1,8 @@
 """Disks that a cut left, started to the end: does a working robot come up, and the right one?
 
-The disk is as after so many writes of the recording, one write of the environment more or less at
-each place where the decision could differ, and at random places of a slot half written.
+The disk is as after so many writes of the recording: one write of the environment more or less at
+each place where the decision could differ, and random places of a slot half written, and of what
+the robot keeps on its data partition.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +25,13 @@ from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, decode
 from ota.power_cut.guest import GuestError, Running
 from ota.power_cut.prove import SLOT_POINTS, Say
 from ota.power_cut.recording import Recording
-from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation
+from ota.power_cut.replay import DATA, SLOT_NAME, SMALL, Disk, copy_sparse, situation
 from ota.power_cut.shares import append_line, in_shares
 from ota.power_cut.story import BOOT_S, KEEPSAKE, READY, keepsake
 from ota.power_cut.write_log import Wrote, numbered
 
 BOOTS: Final = "boots.jsonl"
+DATA_POINTS: Final = 60
 MIB: Final = 1 << 20
 AT_WORK: Final = "systemctl is-active --quiet bedplate-controld bedplate-policyd bedplate-agentd"
 DATA_IS_THERE: Final = "test ! -e /run/bedplate/data-volatile"
@@ -36,12 +39,20 @@ STATUS: Final = "sudo bedplate ota status --json"
 ASKED_S: Final = 900
 
 
+class Place(StrEnum):
+    """What was being written when the power went."""
+
+    BOUNDARY = "boundary"  # ESP or table: the decision could differ there
+    DATA = "data"
+    SLOT = "slot"
+
+
 @dataclass(frozen=True)
 class Point:
-    """Power goes after this entry of the log; `boundary`: the decision could differ there."""
+    """Power goes after this entry of the log."""
 
     entry: int
-    boundary: bool
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Boot:
     """What came of one."""
 
     entry: int
-    boundary: bool
+    place: Place
     phase: str
     situation: str
     outcome: str
@@ -59,7 +70,7 @@ class Boot:
 
 
 def points(recording: Recording) -> tuple[Point, ...]:
-    """The boundaries, then the random ones; of both some from every phase come first."""
+    """The boundaries, then the random ones; of each some from every phase come first."""
     with closing(Disk(recording.disk)) as disk:
         owners = [
             (entry, disk.owner(one))
@@ -68,12 +79,16 @@ def points(recording: Recording) -> tuple[Point, ...]:
         ]  # fmt: skip
     small = [entry for entry, owner in owners if owner in SMALL]
     slots = [entry for entry, owner in owners if owner in SLOT_NAME]
+    data = [entry for entry, owner in owners if owner == DATA]
     around = sorted({max(at, 0) for entry in small for at in (entry - 1, entry)})
     chance = random.Random(len(slots))
     chance.shuffle(around)
-    drawn = sorted(chance.sample(slots, min(SLOT_POINTS, len(slots))))
-    chance.shuffle(drawn)
-    return (*(Point(at, True) for at in around), *(Point(at, False) for at in drawn))
+    chosen = {
+        Place.BOUNDARY: around,
+        Place.DATA: chance.sample(data, min(DATA_POINTS, len(data))),
+        Place.SLOT: chance.sample(slots, min(SLOT_POINTS, len(slots))),
+    }
+    return tuple(Point(at, place) for place, entries in chosen.items() for at in entries)
 
 
 class Replay:
@@ -133,8 +148,8 @@ def start_each(
 ) -> None:
     """`most` of those that are left, or all, `jobs` guests at once."""
     file = folder / BOOTS
-    done = {(one.entry, one.boundary) for one in read_boots(file)}
-    left = [one for one in points(recording) if (one.entry, one.boundary) not in done]
+    done = {Point(one.entry, one.place) for one in read_boots(file)}
+    left = [one for one in points(recording) if one not in done]
     todo = left[:most]
 
     def work(worker: int, turns: Iterator[tuple[int, Point]]) -> None:
@@ -156,7 +171,8 @@ def read_boots(file: Path) -> list[Boot]:
             table = json.loads(line)
         except ValueError:
             continue  # the line that a killed run was writing
-        rows.append(Boot(**table | {"faults": tuple(table["faults"])}))
+        place, faults = Place(table["place"]), tuple(table["faults"])
+        rows.append(Boot(**table | {"place": place, "faults": faults}))
     return rows
 
 
@@ -186,7 +202,7 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
     slot = "" if wanted.slot is None else f" {SLOT_NAME[wanted.slot]}"
     return Boot(
         entry=point.entry,
-        boundary=point.boundary,
+        place=point.place,
         phase=told.phase(point.entry),
         situation=name,
         outcome=f"{wanted.choice}{slot}",

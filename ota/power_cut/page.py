@@ -139,8 +139,7 @@ def _firmware(judged: Sequence[Verdict]) -> str:
 
 def _boots(found: Found) -> str:
     counted = Counter(
-        (one.phase, "boundary" if one.boundary else "random", f"{one.outcome} = {one.artifact}",
-         "; ".join(one.faults))
+        (one.phase, one.place, f"{one.outcome} = {one.artifact}", "; ".join(one.faults))
         for one in found.boots
     )  # fmt: skip
     rows = ((p, k, o, str(n), f or "works") for (p, k, o, f), n in sorted(counted.items()))

@@ -3,7 +3,7 @@
 import pytest
 
 from ota.boot_env.states import SLOT_B
-from ota.power_cut.boots import expected, points, replaying
+from ota.power_cut.boots import Place, expected, points, replaying
 from ota.power_cut.emulated import missing_programs
 from ota.power_cut.prove import Mark
 from ota.power_cut.recording import Installed, Recording
@@ -26,8 +26,8 @@ def recording(tmp_path, monkeypatch) -> Recording:
 
 def test_each_write_of_the_environment_is_cut_before_and_after(recording, tmp_path):
     chosen = points(recording)
-    boundaries = sorted(point.entry for point in chosen if point.boundary)
-    assert {True, False} == {point.boundary for point in chosen}
+    boundaries = sorted(point.entry for point in chosen if point.place is Place.BOUNDARY)
+    assert {Place.BOUNDARY, Place.SLOT} <= {point.place for point in chosen}
     outcomes = []
     with replaying(recording, tmp_path / "again") as replay:
         for entry in boundaries:

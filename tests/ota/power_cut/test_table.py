@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ota.boot_env.decision import Choice, Started
-from ota.power_cut.boots import Boot, read_boots
+from ota.power_cut.boots import Boot, Place, read_boots
 from ota.power_cut.cases import Outcome, read_outcomes
 from ota.power_cut.firmware import read_console
 from ota.power_cut.judge import Slot
@@ -31,7 +31,9 @@ def recording(folder: Path) -> Recording:
 
 
 def found(folder: Path) -> Found:
-    boot = Boot(7, True, "install 1", "slot a committed", "committed a", "first", (), 60.0)
+    boot = Boot(
+        7, Place.BOUNDARY, "install 1", "slot a committed", "committed a", "first", (), 60.0
+    )
     return Found(recording(folder), [VERDICT], [], [boot], 3, [], {"record": 60.0}, ("damage",))
 
 
