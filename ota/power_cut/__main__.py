@@ -5,6 +5,7 @@ Each step keeps what it has done in the folder, so a run that was ended goes on 
   judge      every state that a cut can leave, to the boot decision
   firmware   one state of each sort under the robot's own firmware
   damage     each copy of the environment ruined, in each situation
+  data       the data partition, cut at random places; checked as a start checks it, file by file
   cases      slots that cannot start, clocks, a full disk
   boots      the disk at every boundary and at 260 random points, to a robot at work: hours
 """
@@ -21,6 +22,7 @@ from typing import Final
 
 from ota.power_cut.boots import BOOTS, points, read_boots, start_each
 from ota.power_cut.cases import OUTCOMES, go_through, read_outcomes
+from ota.power_cut.data import judge_data
 from ota.power_cut.firmware import try_all_sorts
 from ota.power_cut.images import make_images
 from ota.power_cut.page import Found, as_json, put_into
@@ -29,11 +31,11 @@ from ota.power_cut.recording import Recording, load
 from ota.power_cut.story import protocol_hash, record_story
 from ota.power_cut.verdict import read_verdicts
 
-STEPS: Final = ("record", "judge", "firmware", "damage", "cases", "boots")
+STEPS: Final = ("record", "judge", "firmware", "damage", "data", "cases", "boots")
 TIMES: Final = "times.json"
 JUDGED: Final = "judged.jsonl"
 DONE: Final = "done"  # a step that came to its end; one that was ended has no such file
-JUDGING: Final = ("judge", "firmware", "damage")
+JUDGING: Final = ("judge", "firmware", "damage", "data")
 
 
 def say(text: str) -> None:
@@ -101,6 +103,8 @@ def _do(step: str, recording: Recording, given: argparse.Namespace) -> None:
             prove(recording.disk, recording.log, work, say, told)
         case "firmware":
             try_all_sorts(recording.disk, recording.log, work, say, recording.told())
+        case "data":
+            judge_data(recording, work, say)
         case "cases":
             go_through(recording, work, say, given.jobs)
         case "boots":
@@ -108,7 +112,8 @@ def _do(step: str, recording: Recording, given: argparse.Namespace) -> None:
         case _:
             raise ValueError(step)
     (work / DONE).touch()
-    (work / "disk.img").unlink(missing_ok=True)
+    for left in ("disk.img", "data.img"):
+        (work / left).unlink(missing_ok=True)
 
 
 def _found(recording: Recording, folder: Path) -> Found:
@@ -117,6 +122,7 @@ def _found(recording: Recording, folder: Path) -> Found:
         recording=recording,
         judged=[*cuts.values(), *damage.values()],
         under_firmware=list(read_verdicts(folder / "firmware" / JUDGED).values()),
+        data=list(read_verdicts(folder / "data" / JUDGED).values()),
         boots=read_boots(folder / "boots" / BOOTS),
         boots_wanted=len(points(recording)),
         cases=read_outcomes(folder / "cases" / OUTCOMES),

@@ -15,6 +15,7 @@ from ota.power_cut.verdict import Kind, Verdict
 BEGINS: Final = "<!-- written by `make power-cut`; do not edit -->"
 ENDS: Final = "<!-- end of what is written -->"
 BAR: Final = "|"
+UP_TO_THE_BOOT: Final = (Kind.SUBSET, Kind.TORN, Kind.SLOT, Kind.DAMAGE)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Found:
     recording: Recording
     judged: Sequence[Verdict]
     under_firmware: Sequence[Verdict]
+    data: Sequence[Verdict]
     boots: Sequence[Boot]
     boots_wanted: int
     cases: Sequence[Outcome]
@@ -32,9 +34,8 @@ class Found:
 
     @property
     def faults(self) -> list[str]:
-        found = [
-            f"{one.key}: {one.fault}" for one in (*self.judged, *self.under_firmware) if one.fault
-        ]
+        verdicts = (*self.judged, *self.under_firmware, *self.data)
+        found = [f"{one.key}: {one.fault}" for one in verdicts if one.fault]
         found += [f"start after write {one.entry}: {x}" for one in self.boots for x in one.faults]
         return found + [f"{one.name}: {one.fault}" for one in self.cases if one.fault]
 
@@ -59,6 +60,7 @@ def as_json(found: Found) -> str:
         "recorded": found.recording.made_at,
         "states": len(found.judged),
         "under_firmware": len(found.under_firmware),
+        "data_states": len(found.data),
         "boots": len(found.boots),
         "boots_wanted": found.boots_wanted,
         "cases": [asdict(one) for one in found.cases],
@@ -86,6 +88,8 @@ def _written(found: Found) -> str:
         _states(found.judged),
         "### The same under the robot's own firmware\n",
         _firmware(found.under_firmware),
+        "### The data partition\n",
+        _data(found.data),
         "### Started to the end\n",
         _boots(found),
         "### Faults beside power\n",
@@ -102,6 +106,7 @@ def _head(found: Found) -> str:
         f"Recorded {recording.made_at} in {recording.took_s / 60:.0f} minutes",
         f"({recording.emulator}; client {recording.client}; slots: {slots}).",
         f"{len(found.judged)} states of the disk judged, {sorts} sorts of them under the firmware,",
+        f"{len(found.data)} states of its data partition checked,",
         f"{starts} of {found.boots_wanted} points started to the end, {len(found.cases)} cases.",
         f"**{len(found.faults)} with a fault.**",
         "Time: " + ", ".join(f"{k} {v / 60:.0f} min" for k, v in found.took_s.items()) + ".",
@@ -126,7 +131,7 @@ def _states(judged: Sequence[Verdict]) -> str:
         shown = "; ".join(f"{name} ({count})" for name, count in sorted(starts.items()))
         faults = Counter(one.fault for one in group if one.fault)
         said = "; ".join(f"{name} ({count})" for name, count in faults.items())
-        rows.append((phase, *(str(kinds[kind]) for kind in Kind), shown, said or "whole"))
+        rows.append((phase, *(str(kinds[kind]) for kind in UP_TO_THE_BOOT), shown, said or "whole"))
     heads = ("during", "subsets", "torn", "slot in part", "damage", "GRUB starts = artifact", "")
     return _rows(heads, rows)
 
@@ -135,6 +140,12 @@ def _firmware(judged: Sequence[Verdict]) -> str:
     counted = Counter((one.situation, f"{one.outcome} = {one.holds}", one.fault) for one in judged)
     rows = ((s, o, str(n), _ok(f)) for (s, o, f), n in sorted(counted.items()))
     return _rows(("the environment said", "GRUB starts", "sorts", ""), rows)
+
+
+def _data(judged: Sequence[Verdict]) -> str:
+    counted = Counter((one.phase, one.fault) for one in judged)
+    rows = ((phase, str(n), fault or "whole") for (phase, fault), n in counted.items())
+    return _rows(("cut during", "states", ""), rows)
 
 
 def _boots(found: Found) -> str:

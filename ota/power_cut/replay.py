@@ -124,11 +124,11 @@ def situation(state: State | None) -> str:
     return f"slot {SLOT_NAME[state.part]} on trial, {'tried' if state.tried else 'not yet tried'}"
 
 
-def copy_sparse(source: IO[bytes], out: IO[bytes]) -> None:
-    """Holes stay holes, and are not even read."""
+def copy_sparse(source: IO[bytes], out: IO[bytes], start: int = 0) -> None:
+    """From `start` on. Holes stay holes, and are not even read."""
     end = os.fstat(source.fileno()).st_size
-    out.truncate(end)
-    at = 0
+    out.truncate(end - start)
+    at = start
     while at < end:
         try:
             at = os.lseek(source.fileno(), at, os.SEEK_DATA)
@@ -137,6 +137,6 @@ def copy_sparse(source: IO[bytes], out: IO[bytes]) -> None:
         stop = os.lseek(source.fileno(), at, os.SEEK_HOLE)
         while at < stop:
             chunk = os.pread(source.fileno(), min(CHUNK_BYTES, stop - at), at)
-            out.seek(at)
+            out.seek(at - start)
             out.write(chunk)
             at += len(chunk)

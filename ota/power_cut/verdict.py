@@ -24,6 +24,7 @@ class Kind(StrEnum):
     TORN = "torn"  # the same, one sector or more half written
     SLOT = "slot"  # a slot written in part
     DAMAGE = "damage"  # something else than a cut ruined a part of the ESP
+    DATA = "data"  # the data partition, cut between two flushes
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def found(folder: Path) -> Found:
     boot = Boot(
         7, Place.BOUNDARY, "install 1", "slot a committed", "committed a", "first", (), 60.0
     )
-    return Found(recording(folder), [VERDICT], [], [boot], 3, [], {"record": 60.0}, ("damage",))
+    return Found(recording(folder), [VERDICT], [], [], [boot], 3, [], {"record": 60.0}, ("damage",))
 
 
 def test_recording_is_read_as_it_was_saved(tmp_path: Path):
