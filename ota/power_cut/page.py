@@ -37,7 +37,8 @@ class Found:
         verdicts = (*self.judged, *self.under_firmware, *self.data)
         found = [f"{one.key}: {one.fault}" for one in verdicts if one.fault]
         found += [f"start after write {one.entry}: {x}" for one in self.boots for x in one.faults]
-        return found + [f"{one.name}: {one.fault}" for one in self.cases if one.fault]
+        found += [f"{one.name}: {one.fault}" for one in self.cases if one.fault]
+        return [brief(text) for text in found]
 
     @property
     def missing(self) -> list[str]:
@@ -53,6 +54,11 @@ class Found:
             found.append(f"{len(CASES) - len(self.cases)} of {len(CASES)} cases")
         found += [f"the rest of the step {step}" for step in self.unfinished]
         return found
+
+
+def brief(text: str) -> str:
+    """Without what the guest's console said, which follows in lines of its own."""
+    return text.partition("\n")[0].rstrip()
 
 
 def as_json(found: Found) -> str:
@@ -163,6 +169,6 @@ def _ok(fault: str) -> str:
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(heads), ["---"] * len(heads), *(list(row) for row in rows)]
-    table = [f"| {' | '.join(cell.replace(BAR, '/') for cell in line)} |" for line in lines]
+    table = [f"| {' | '.join(brief(cell).replace(BAR, '/') for cell in line)} |" for line in lines]
     flat = [" ".join(line.split()) for line in table]
     return "\n".join(flat) + "\n"

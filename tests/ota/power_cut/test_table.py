@@ -115,6 +115,17 @@ def test_every_fault_is_told_whatever_step_found_it(tmp_path: Path):
     assert one.faults == []
 
 
+def test_page_says_what_was_missed_and_not_all_that_the_console_said(tmp_path: Path):
+    page, one = tmp_path / "page.md", found(tmp_path)
+    page.write_text(f"{BEGINS}\n{ENDS}\n")
+    said = "not within 900 s: SSH\r\n\x1b[2J\x1b[01;01Hslot a | committed"
+    put_into(page, replace(one, boots=[replace(one.boots[0], faults=(said,))]))
+    text = page.read_text()
+    assert "- FAULT: start after write 7: not within 900 s: SSH\n" in text
+    assert "| 1 | not within 900 s: SSH |" in text
+    assert "\x1b" not in text
+
+
 @pytest.mark.parametrize(
     ("first", "second", "fault"),
     [
