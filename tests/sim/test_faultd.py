@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,11 @@ def faultd(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def ask(faultd: Faultd, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-    connection = UnixConnection(faultd.socket)  # type: ignore[attr-defined]
-    connection.request(method, path, body)
-    answer = connection.getresponse()
-    value = json.loads(answer.read())
-    connection.close()
-    return answer.status, value
+    with closing(UnixConnection(faultd.socket)) as connection:  # type: ignore[attr-defined]
+        with suppress(BrokenPipeError):  # what is too long is refused before all of it was sent
+            connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def post(faultd: Faultd, component: str, kind: str) -> tuple[int, Any]:
