@@ -1,11 +1,12 @@
 """Reading small files and asking programs. Light: most calls of an update module need no more."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from runtime.paths import space_at
 
 PRINT_TOOL: Final = "/usr/bin/grub-mender-grubenv-print"
 SLOT_OF_PART: Final[Mapping[str, str]] = {"2": "a", "3": "b"}
@@ -42,9 +43,6 @@ def read_table(path: Path) -> dict[str, Any] | None:
 def free_mib(folder: Path) -> float | None:
     """What may still be written there, in MiB; None where nobody can say."""
     try:
-        found = os.statvfs(folder)
+        return space_at(folder).free_mib
     except OSError:
         return None
-    if found.f_flag & os.ST_RDONLY:
-        return 0.0
-    return found.f_bavail * found.f_frsize / 2**20

@@ -1,9 +1,10 @@
-"""Where one robot keeps what: the only file that knows the names inside its two folders."""
+"""Where one robot keeps what, and the room there; nobody else knows the names in these folders."""
 
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,23 @@ def memory_folder(robot_id: str, run: Path) -> Path:
     """
     place = hashlib.sha256(str(run.absolute()).encode()).hexdigest()[:8]
     return Path("/dev/shm") / f"bedplate-{os.getuid()}" / f"{robot_id}-{place}"
+
+
+class Space(NamedTuple):
+    """Of the file system that a folder is on, for who is not root; read-only, it has no room."""
+
+    free_bytes: int
+    size_bytes: int
+    is_read_only: bool
+
+    @property
+    def free_mib(self) -> float:
+        return self.free_bytes / 2**20
+
+
+def space_at(folder: Path) -> Space:
+    """Raises OSError where it cannot be asked."""
+    found = os.statvfs(folder)
+    is_read_only = bool(found.f_flag & os.ST_RDONLY)
+    free = 0 if is_read_only else found.f_bavail * found.f_frsize
+    return Space(free, found.f_blocks * found.f_frsize, is_read_only)

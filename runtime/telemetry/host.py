@@ -3,12 +3,12 @@
 In lock-step nothing is asked of the machine, which never says the same twice.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime.daemon import Context
+from runtime.paths import space_at
 from runtime.telemetry.client import MemorySink
 from runtime.telemetry.reading import Readings, number
 
@@ -70,11 +70,11 @@ class HostWatch:
 
 
 def free_ratio(folder: Path) -> float | None:
-    """For who is not root; a disk that went read-only has no room. None: it cannot be asked."""
+    """None: it cannot be asked."""
     try:
-        found = os.statvfs(folder)
+        found = space_at(folder)
     except OSError:
         return None
-    if found.f_flag & os.ST_RDONLY:
+    if found.is_read_only:
         return 0.0
-    return round(found.f_bavail / found.f_blocks, 4) if found.f_blocks else None
+    return round(found.free_bytes / found.size_bytes, 4) if found.size_bytes else None

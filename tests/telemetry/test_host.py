@@ -25,7 +25,8 @@ def test_disk_that_went_read_only_has_no_room(tmp_path: Path, monkeypatch) -> No
     whole = os.statvfs(tmp_path)
 
     class Found:
-        f_flag, f_bavail, f_blocks = whole.f_flag | os.ST_RDONLY, whole.f_bavail, whole.f_blocks
+        f_flag, f_frsize = whole.f_flag | os.ST_RDONLY, whole.f_frsize
+        f_bavail, f_blocks = whole.f_bavail, whole.f_blocks
 
     monkeypatch.setattr(os, "statvfs", lambda _: Found)
     assert free_ratio(tmp_path) == 0.0

@@ -16,8 +16,8 @@ def test_disk_that_is_not_there_is_unknown(bench, tmp_path):
 
 
 def test_disk_mounted_read_only_has_no_room(bench, monkeypatch):
-    full = SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=10**9, f_frsize=4096)
-    monkeypatch.setattr("runtime.health.checks.disk.os.statvfs", lambda _path: full)
+    full = SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=10**9, f_blocks=10**9, f_frsize=4096)
+    monkeypatch.setattr("os.statvfs", lambda _path: full)
     measured = CHECK.make_probe()(bench.sources)
     assert measured.value == 0.0
     assert measured.note == "mounted read-only"
