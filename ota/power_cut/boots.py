@@ -104,8 +104,7 @@ class Replay:
 
     def _anew(self) -> Disk:
         self._entry = -1
-        with self._recording.disk.open("rb") as source, self._file.open("wb") as out:
-            copy_sparse(source, out)
+        copy_sparse(self._recording.disk, self._file)
         self._log = numbered(self._recording.log)
         return Disk(self._file)
 

@@ -186,8 +186,7 @@ def read_outcomes(file: Path) -> list[Outcome]:
 def _try(case: Case, replay: Replay, entry: int) -> Outcome:
     began_s = time.monotonic()
     disk, copy = replay.to(entry), replay.folder / "wrong.img"
-    with disk.path.open("rb") as source, copy.open("wb") as out:
-        copy_sparse(source, out)
+    copy_sparse(disk.path, copy)
     case.alter(wrong.Slots(copy, {SLOT_A: disk.starts[SLOT_A], SLOT_B: disk.starts[SLOT_B]}))
     found = _found(case, copy, replay)
     copy.unlink()

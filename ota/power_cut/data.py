@@ -34,8 +34,7 @@ def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOW
     """Two states at each of `count` random windows; what is judged is not judged again."""
     told, log = recording.told(), recording.log
     replayed = folder / "disk.img"
-    with recording.disk.open("rb") as source, replayed.open("wb") as out:
-        copy_sparse(source, out)
+    copy_sparse(recording.disk, replayed)
     with Kept(folder / "judged.jsonl") as kept, closing(Disk(replayed)) as disk:
         drawn = data_windows(log, disk, count)
         for entry, window in numbered_windows(numbered(log)):
@@ -74,8 +73,7 @@ def _after(disk: Disk, writes: Sequence[Wrote], folder: Path) -> list[str]:
     for one in writes:
         disk.write(one)
     part = folder / "data.img"
-    with disk.path.open("rb") as source, part.open("wb") as out:
-        copy_sparse(source, out, disk.starts[DATA])
+    copy_sparse(disk.path, part, disk.starts[DATA])
     for one in kept:
         disk.write(one)
     return faults_of(part, folder / "files")

@@ -113,8 +113,7 @@ def try_all_sorts(disk: Path, log: Path, folder: Path, say: Say, told: Told) -> 
     """One state of each sort that a cut of the recording can leave."""
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"
-    with disk.open("rb") as source, replayed_file.open("wb") as out:
-        copy_sparse(source, out)
+    copy_sparse(disk, replayed_file)
     with Kept(folder / "judged.jsonl") as kept, closing(Disk(replayed_file)) as replayed:
         real = Firmware(replayed_file, folder / "guest", Judge(replayed_file, folder / "grub"))
         Run(replayed, real, told, kept, say, naming=sort_of, twice=False).go(log)

@@ -179,8 +179,7 @@ def prove(disk: Path, log: Path, folder: Path, say: Say, told: Told | None = Non
     """Judge every cut of the recording; goes on where an earlier run ended."""
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"  # anew each time: a run that was stopped left it half cut
-    with disk.open("rb") as source, replayed_file.open("wb") as out:
-        copy_sparse(source, out)
+    copy_sparse(disk, replayed_file)
     with Kept(folder / "judged.jsonl") as kept, closing(Disk(replayed_file)) as replayed:
         points = slot_points(log, replayed)
         judge = Judge(replayed_file, folder)

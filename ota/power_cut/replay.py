@@ -124,19 +124,20 @@ def situation(state: State | None) -> str:
     return f"slot {SLOT_NAME[state.part]} on trial, {'tried' if state.tried else 'not yet tried'}"
 
 
-def copy_sparse(source: IO[bytes], out: IO[bytes], start: int = 0) -> None:
+def copy_sparse(source: Path, target: Path, start: int = 0) -> None:
     """From `start` on. Holes stay holes, and are not even read."""
-    end = os.fstat(source.fileno()).st_size
-    out.truncate(end - start)
-    at = start
-    while at < end:
-        try:
-            at = os.lseek(source.fileno(), at, os.SEEK_DATA)
-        except OSError:  # nothing but a hole is left
-            return
-        stop = os.lseek(source.fileno(), at, os.SEEK_HOLE)
-        while at < stop:
-            chunk = os.pread(source.fileno(), min(CHUNK_BYTES, stop - at), at)
-            out.seek(at - start)
-            out.write(chunk)
-            at += len(chunk)
+    with source.open("rb") as disk, target.open("wb") as out:
+        end = os.fstat(disk.fileno()).st_size
+        out.truncate(end - start)
+        at = start
+        while at < end:
+            try:
+                at = os.lseek(disk.fileno(), at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left
+                return
+            stop = os.lseek(disk.fileno(), at, os.SEEK_HOLE)
+            while at < stop:
+                chunk = os.pread(disk.fileno(), min(CHUNK_BYTES, stop - at), at)
+                out.seek(at - start)
+                out.write(chunk)
+                at += len(chunk)
