@@ -80,7 +80,8 @@ def test_robot_can_be_cut_and_damaged_anywhere_in_its_life(tmp_path, monkeypatch
         ("trial a", "third"),
         ("rolled-back b", "second"),
     }
-    assert {one.kind for one in verdicts} == set(Kind)
+    # A small disk has no data partition to lose.
+    assert {one.kind for one in verdicts} == set(Kind) - {Kind.DATA}
     assert len({one.situation for one in verdicts}) >= 5
 
 
