@@ -7,7 +7,8 @@ Each step keeps what it has done in the folder, so a run that was ended goes on 
   damage     each copy of the environment ruined, in each situation
   data       the data partition, cut at random places; checked as a start checks it, file by file
   cases      slots that cannot start, clocks, a full disk
-  boots      the disk at every boundary and at 260 random points, to a robot at work: hours
+  boots      the disk at every boundary and at 260 random points, to a robot at work; one start
+             counts for all that leave it the same disk: hours
 """
 
 import argparse
@@ -124,7 +125,7 @@ def _found(recording: Recording, folder: Path) -> Found:
         under_firmware=list(read_verdicts(folder / "firmware" / JUDGED).values()),
         data=list(read_verdicts(folder / "data" / JUDGED).values()),
         boots=read_boots(folder / "boots" / BOOTS),
-        boots_wanted=len(points(recording)),
+        points=points(recording),
         cases=read_outcomes(folder / "cases" / OUTCOMES),
         took_s=_times(folder),
         unfinished=tuple(step for step in JUDGING if not (folder / step / DONE).exists()),
@@ -153,7 +154,8 @@ def _lines(found: Found) -> str:
     head = (
         f"{len(found.judged)} states judged, {len(found.under_firmware)} sorts under the firmware"
     )
-    head += f", {len(found.boots)} of {found.boots_wanted} points started, {len(found.cases)} cases"
+    head += f", {len(found.boots)} starts for {found.stood_for} of {len(found.points)} points"
+    head += f", {len(found.cases)} cases"
     rows = [head, *(f"FAULT {text}" for text in found.faults)]
     rows += [f"still to be run: {text}" for text in found.missing]
     return "\n".join(rows) + "\n"

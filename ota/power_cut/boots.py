@@ -2,7 +2,8 @@
 
 The disk is as after so many writes of the recording: one write of the environment more or less at
 each place where the decision could differ, and random places of a slot half written, and of what
-the robot keeps on its data partition.
+the robot keeps on its data partition. One start stands for every cut that leaves it the same disk:
+what it reads is looked at while it runs.
 """
 
 import hashlib
@@ -10,12 +11,12 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from image.qemu import Guest, prepare
 from image.ssh import free_port
@@ -23,11 +24,14 @@ from ota.boot_env import decision
 from ota.boot_env.decision import Content, Started
 from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, decode
 from ota.power_cut.guest import GuestError, Running
-from ota.power_cut.prove import SLOT_POINTS, Say
+from ota.power_cut.prove import SLOT_POINTS
+from ota.power_cut.reads import Stretch, found_by, same_for, traced
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import DATA, SLOT_NAME, SMALL, Disk, copy_sparse, situation
-from ota.power_cut.shares import append_line, in_shares
+from ota.power_cut.rows import append_row, read_rows
+from ota.power_cut.shares import in_shares
 from ota.power_cut.story import BOOT_S, KEEPSAKE, READY, keepsake
+from ota.power_cut.verdict import Say
 from ota.power_cut.write_log import Wrote, numbered
 
 BOOTS: Final = "boots.jsonl"
@@ -67,6 +71,13 @@ class Boot:
     artifact: str
     faults: tuple[str, ...]
     took_s: float
+    same: Stretch  # power that goes anywhere there comes to this start
+
+    def stands_for(self, point: Point) -> bool:
+        """One with a fault for its own disk alone: what it missed may be the guest's, not its."""
+        if self.faults:
+            return self.entry == point.entry
+        return self.same.first <= point.entry <= self.same.last
 
 
 def points(recording: Recording) -> tuple[Point, ...]:
@@ -85,8 +96,8 @@ def points(recording: Recording) -> tuple[Point, ...]:
     chance.shuffle(around)
     chosen = {
         Place.BOUNDARY: around,
-        Place.DATA: chance.sample(data, min(DATA_POINTS, len(data))),
         Place.SLOT: chance.sample(slots, min(SLOT_POINTS, len(slots))),
+        Place.DATA: chance.sample(data, min(DATA_POINTS, len(data))),
     }
     return tuple(Point(at, place) for place, entries in chosen.items() for at in entries)
 
@@ -145,34 +156,46 @@ def replaying(recording: Recording, folder: Path) -> Iterator[Replay]:
 def start_each(
     recording: Recording, folder: Path, say: Say, most: int | None = None, jobs: int = 1
 ) -> None:
-    """`most` of those that are left, or all, `jobs` guests at once."""
-    file = folder / BOOTS
-    done = {Point(one.entry, one.place) for one in read_boots(file)}
-    left = [one for one in points(recording) if one not in done]
-    todo = left[:most]
+    """`most` starts, or as many as it takes until one stands for each point; `jobs` guests at
+    once."""
+    file, wanted = folder / BOOTS, points(recording)
+    before = len(read_boots(file))
 
     def work(worker: int, turns: Iterator[tuple[int, Point]]) -> None:
         with replaying(recording, folder / str(worker)) as replay:
-            for number, point in turns:
-                made = _start(recording, replay.to(point.entry), point, replay.folder)
-                append_line(file, json.dumps(asdict(made)))
-                trouble = "; ".join(made.faults) or "works"
-                say(f"start {number} of {len(todo)}: {made.phase}, {made.outcome}: {trouble}")
+            for _, point in turns:
+                made = read_boots(file)
+                if most is not None and len(made) - before >= most:
+                    return
+                if stood_for(made, point):
+                    continue
+                one = _start(recording, replay.to(point.entry), point, replay.folder)
+                append_row(file, asdict(one))
+                covered = len(all_stood_for([*made, one], wanted))
+                trouble = "; ".join(one.faults) or "works"
+                say(f"{covered} of {len(wanted)}: {one.phase}, {one.outcome}: {trouble}")
 
-    if todo:
-        in_shares(todo, jobs, work)
+    left = [one for one in wanted if not stood_for(read_boots(file), one)]
+    if left:
+        in_shares(left, jobs, work)
+
+
+def stood_for(made: Sequence[Boot], point: Point) -> Boot | None:
+    """The start that a cut there would come to, if it has been made."""
+    return next((one for one in made if one.stands_for(point)), None)
+
+
+def all_stood_for(made: Sequence[Boot], wanted: Sequence[Point]) -> list[tuple[Point, Boot]]:
+    found = ((point, stood_for(made, point)) for point in wanted)
+    return [(point, start) for point, start in found if start is not None]
 
 
 def read_boots(file: Path) -> list[Boot]:
-    rows: list[Boot] = []
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            table = json.loads(line)
-        except ValueError:
-            continue  # the line that a killed run was writing
-        place, faults = Place(table["place"]), tuple(table["faults"])
-        rows.append(Boot(**table | {"place": place, "faults": faults}))
-    return rows
+    return [_boot(**row) for row in read_rows(file)]
+
+
+def _boot(place: str, faults: list[str], same: tuple[int, int], **rest: Any) -> Boot:
+    return Boot(place=Place(place), faults=tuple(faults), same=Stretch(*same), **rest)
 
 
 def expected(disk: Disk) -> Started:
@@ -190,6 +213,7 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
     name = situation(disk.environment())
     faults: list[str] = []
     artifact = ""
+    same = Stretch(point.entry, point.entry)
     if wanted.slot is None:
         faults.append("nothing would start")
     else:
@@ -197,7 +221,9 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
         artifact = "" if found is None else told.known.get(found.digest, "")
         if not artifact:
             faults.append("the slot that starts holds no artifact that was installed")
-        faults += _watch(recording, disk, wanted, artifact, folder)
+        trace = folder / "trace"
+        faults += _watch(recording, disk, wanted, artifact, folder, trace)
+        same = _same(recording, disk, wanted.slot, point.entry, trace)
     slot = "" if wanted.slot is None else f" {SLOT_NAME[wanted.slot]}"
     return Boot(
         entry=point.entry,
@@ -208,14 +234,25 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
         artifact=artifact,
         faults=tuple(faults),
         took_s=round(time.monotonic() - began_s, 1),
+        same=same,
     )
 
 
+def _same(recording: Recording, disk: Disk, slot: int, entry: int, trace: Path) -> Stretch:
+    """The slot that runs must be an artifact's to its last byte, whether that was read or not."""
+    with trace.open() as lines:
+        found = found_by(lines, disk.size_bytes)
+    if found.any():
+        sectors = (at // SECTOR_BYTES for at in disk.extent(slot))
+        found[slice(*sectors)] = True
+    return same_for(found, entry, numbered(recording.log))
+
+
 def _watch(
-    recording: Recording, disk: Disk, wanted: Started, artifact: str, folder: Path
+    recording: Recording, disk: Disk, wanted: Started, artifact: str, folder: Path, trace: Path
 ) -> list[str]:
     """Everything that is not as it must be."""
-    guest = guest_of(disk.path, folder / "guest")
+    guest = guest_of(disk.path, folder / "guest", traced(trace))
     with Running(guest, recording.key) as robot:
         try:
             robot.wait("SSH", lambda: robot.holds("true"), BOOT_S)
@@ -224,7 +261,7 @@ def _watch(
             return [str(error)[:500]]
 
 
-def guest_of(disk: Path, folder: Path) -> Guest:
+def guest_of(disk: Path, folder: Path, extra: tuple[str, ...] = ()) -> Guest:
     """A guest on a copy of that disk which is thrown away."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("disk.qcow2", "console", "qmp"):
@@ -235,6 +272,7 @@ def guest_of(disk: Path, folder: Path) -> Guest:
         disk_mib=disk.stat().st_size // MIB,
         ssh_port=free_port(),
         serial=f"file:{folder / 'console'}",
+        extra=extra,
     )
     prepare(guest)
     return guest

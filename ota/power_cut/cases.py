@@ -3,7 +3,6 @@
 Each case is the recorded robot at one moment, with one thing made wrong.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,12 +14,12 @@ from ota.power_cut import wrong
 from ota.power_cut.boots import Replay, guest_of, look_at_robot, replaying
 from ota.power_cut.firmware import Firmware, FirmwareError
 from ota.power_cut.guest import GuestError, Running
-from ota.power_cut.prove import Say
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import copy_sparse
-from ota.power_cut.shares import append_line, in_shares
+from ota.power_cut.rows import append_row, read_rows
+from ota.power_cut.shares import in_shares
 from ota.power_cut.story import BOOT_S, READY
-from ota.power_cut.verdict import said
+from ota.power_cut.verdict import Say, said
 
 OUTCOMES: Final = "cases.jsonl"
 ON_TRIAL: Final = "restart and start of trial 1"  # installed, and not yet tried
@@ -164,7 +163,7 @@ def go_through(recording: Recording, folder: Path, say: Say, jobs: int = 1) -> N
             for _, case in turns:
                 entry = next(mark.entry for mark in recording.marks if mark.phase == case.moment)
                 made = _try(case, replay, entry - 1)
-                append_line(file, json.dumps(asdict(made)))
+                append_row(file, asdict(made))
                 say(f"{made.name}: {made.found}{' NOT AS WANTED' if made.fault else ''}")
 
     if todo:
@@ -173,13 +172,7 @@ def go_through(recording: Recording, folder: Path, say: Say, jobs: int = 1) -> N
 
 def read_outcomes(file: Path) -> list[Outcome]:
     """The last of each case that there still is."""
-    rows: dict[str, Outcome] = {}
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            made = Outcome(**json.loads(line))
-        except ValueError:
-            continue  # the line that a killed run was writing
-        rows[made.name] = made
+    rows = {row["name"]: Outcome(**row) for row in read_rows(file)}
     return [rows[case.name] for case in CASES if case.name in rows]
 
 

@@ -16,18 +16,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from ota.power_cut.prove import Say
 from ota.power_cut.recording import Recording
-from ota.power_cut.replay import DATA, Disk, copy_sparse
+from ota.power_cut.replay import DATA, Disk, copy_sparse, windows_of
 from ota.power_cut.story import KEEPSAKE, keepsake
-from ota.power_cut.verdict import Kept, Kind, Verdict
+from ota.power_cut.verdict import Kept, Kind, Say, Verdict
 from ota.power_cut.write_log import Wrote, numbered, numbered_windows
 
 WINDOWS: Final = 150
 UNCORRECTED: Final = 4  # e2fsck's status from which on the robot's start does without its data
 FOLDERS: Final = ("bedplate", "cut", "ssh", "system")
 MACHINE_ID_BYTES: Final = 33
-SAY_EVERY: Final = 50
+KEEPSAKE_DIGEST: Final = hashlib.sha256(keepsake()).digest()
 
 
 def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOWS) -> None:
@@ -35,7 +34,8 @@ def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOW
     told, log = recording.told(), recording.log
     replayed = folder / "disk.img"
     copy_sparse(recording.disk, replayed)
-    with Kept(folder / "judged.jsonl") as kept, closing(Disk(replayed)) as disk:
+    kept = Kept(folder / "judged.jsonl", say)
+    with closing(Disk(replayed)) as disk:
         drawn = data_windows(log, disk, count)
         for entry, window in numbered_windows(numbered(log)):
             if entry in drawn:
@@ -44,18 +44,13 @@ def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOW
                     if key not in kept.done:
                         faults = "; ".join(_after(disk, writes, folder))
                         kept.add(Verdict(key, Kind.DATA, told.phase(entry), "", "", "", faults))
-                        _tell(say, kept, 2 * len(drawn))
             for one in window:
                 disk.write(one)
 
 
 def data_windows(log: Path, disk: Disk, count: int) -> frozenset[int]:
     """By their first entry; of those that write to data, `count` by chance, always the same."""
-    found = [
-        entry
-        for entry, window in numbered_windows(numbered(log))
-        if any(disk.owner(one) == DATA for one in window)
-    ]
+    found = windows_of(log, disk, (DATA,))
     return frozenset(random.Random(len(found)).sample(found, min(count, len(found))))
 
 
@@ -69,13 +64,9 @@ def cut(entry: int, window: Sequence[Wrote]) -> Iterator[tuple[str, tuple[Wrote,
 
 
 def _after(disk: Disk, writes: Sequence[Wrote], folder: Path) -> list[str]:
-    kept = disk.kept(writes)
-    for one in writes:
-        disk.write(one)
     part = folder / "data.img"
-    copy_sparse(disk.path, part, disk.starts[DATA])
-    for one in kept:
-        disk.write(one)
+    with disk.holding(writes):
+        copy_sparse(disk.path, part, disk.starts[DATA])
     return faults_of(part, folder / "files")
 
 
@@ -95,7 +86,7 @@ def faults_of(part: Path, folder: Path) -> list[str]:
 def _keepsake(folder: Path) -> Iterator[str]:
     file = folder / KEEPSAKE
     found = hashlib.sha256(file.read_bytes() if file.exists() else b"").digest()
-    if found != hashlib.sha256(keepsake()).digest():
+    if found != KEEPSAKE_DIGEST:
         yield f"{KEEPSAKE} is not what it was"
 
 
@@ -131,9 +122,3 @@ def _databases(folder: Path) -> Iterator[str]:
             said = [(str(error),)]
         if said != [("ok",)]:
             yield f"{file.relative_to(folder)}: {said[0][0]}"
-
-
-def _tell(say: Say, kept: Kept, wanted: int) -> None:
-    fault = list(kept.done.values())[-1].fault
-    if fault or len(kept.done) % SAY_EVERY == 0:
-        say(f"{len(kept.done)} of {wanted} states of data judged{f': {fault}' if fault else ''}")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ota.power_cut.boots import Boot
+from ota.power_cut.boots import Boot, Place, Point, all_stood_for
 from ota.power_cut.cases import CASES, Outcome
 from ota.power_cut.recording import Recording
 from ota.power_cut.verdict import Kind, Verdict
@@ -15,6 +15,7 @@ from ota.power_cut.verdict import Kind, Verdict
 BEGINS: Final = "<!-- written by `make power-cut`; do not edit -->"
 ENDS: Final = "<!-- end of what is written -->"
 BAR: Final = "|"
+Row = tuple[str, Place, str, str]
 UP_TO_THE_BOOT: Final = (Kind.SUBSET, Kind.TORN, Kind.SLOT, Kind.DAMAGE)
 
 
@@ -27,7 +28,7 @@ class Found:
     under_firmware: Sequence[Verdict]
     data: Sequence[Verdict]
     boots: Sequence[Boot]
-    boots_wanted: int
+    points: Sequence[Point]  # where a start is wanted
     cases: Sequence[Outcome]
     took_s: Mapping[str, float]  # step → seconds, over all runs that worked on it
     unfinished: Sequence[str] = ()  # steps that have not come to their end
@@ -41,15 +42,19 @@ class Found:
         return [brief(text) for text in found]
 
     @property
+    def stood_for(self) -> int:
+        """Points that a start which was made stands for."""
+        return len(all_stood_for(self.boots, self.points))
+
+    @property
     def missing(self) -> list[str]:
         """What this run has not come to; a table with a line of these is not the whole proof."""
         found = []
         if not self.recording.complete:
             found.append(f"the recording, which ends in: {self.recording.marks[-1].phase}")
-        if len(self.boots) < self.boots_wanted:
-            found.append(
-                f"{self.boots_wanted - len(self.boots)} of {self.boots_wanted} whole starts"
-            )
+        left = len(self.points) - self.stood_for
+        if left:
+            found.append(f"whole starts for {left} of {len(self.points)} points")
         if len(self.cases) < len(CASES):
             found.append(f"{len(CASES) - len(self.cases)} of {len(CASES)} cases")
         found += [f"the rest of the step {step}" for step in self.unfinished]
@@ -68,7 +73,8 @@ def as_json(found: Found) -> str:
         "under_firmware": len(found.under_firmware),
         "data_states": len(found.data),
         "boots": len(found.boots),
-        "boots_wanted": found.boots_wanted,
+        "points": len(found.points),
+        "points_stood_for": found.stood_for,
         "cases": [asdict(one) for one in found.cases],
         "faults": found.faults,
         "missing": found.missing,
@@ -107,13 +113,14 @@ def _written(found: Found) -> str:
 def _head(found: Found) -> str:
     recording = found.recording
     slots = ", ".join(one.name for one in recording.installed)
-    sorts, starts = len(found.under_firmware), len(found.boots)
+    sorts = len(found.under_firmware)
     lines = [
         f"Recorded {recording.made_at} in {recording.took_s / 60:.0f} minutes",
         f"({recording.emulator}; client {recording.client}; slots: {slots}).",
         f"{len(found.judged)} states of the disk judged, {sorts} sorts of them under the firmware,",
         f"{len(found.data)} states of its data partition checked,",
-        f"{starts} of {found.boots_wanted} points started to the end, {len(found.cases)} cases.",
+        f"{len(found.boots)} starts to the end stand for {found.stood_for} of",
+        f"{len(found.points)} points, {len(found.cases)} cases.",
         f"**{len(found.faults)} with a fault.**",
         "Time: " + ", ".join(f"{k} {v / 60:.0f} min" for k, v in found.took_s.items()) + ".",
     ]
@@ -155,12 +162,21 @@ def _data(judged: Sequence[Verdict]) -> str:
 
 
 def _boots(found: Found) -> str:
-    counted = Counter(
-        (one.phase, one.place, f"{one.outcome} = {one.artifact}", "; ".join(one.faults))
-        for one in found.boots
-    )  # fmt: skip
-    rows = ((p, k, o, str(n), f or "works") for (p, k, o, f), n in sorted(counted.items()))
-    return _rows(("cut during", "place", "comes up as", "starts", ""), rows)
+    """By what was under way, and what was being written."""
+    made, points, told = Counter[Row](), Counter[Row](), found.recording.told()
+    for start in found.boots:
+        made[_row(start.phase, start.place, start)] += 1
+    for point, start in all_stood_for(found.boots, found.points):
+        points[_row(told.phase(point.entry), point.place, start)] += 1
+    rows = (
+        (*row[:3], str(made[row]), str(points[row]), row[3] or "works")
+        for row in sorted(made | points)
+    )
+    return _rows(("cut during", "place", "comes up as", "starts", "for points", ""), rows)
+
+
+def _row(phase: str, place: Place, start: Boot) -> Row:
+    return phase, place, f"{start.outcome} = {start.artifact}", "; ".join(start.faults)
 
 
 def _ok(fault: str) -> str:

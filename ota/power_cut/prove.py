@@ -5,23 +5,22 @@ run goes on where it was.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from ota.boot_env.decision import Started
-from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B
+from ota.boot_env.states import SECTOR_BYTES
 from ota.power_cut.cuts import Cut, cuts, last_sector, pieces
 from ota.power_cut.damage import damages
 from ota.power_cut.judge import Judge
-from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation
-from ota.power_cut.verdict import NO_TABLE, Kept, Kind, Known, Verdict, fault_of, held, said
+from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation, windows_of
+from ota.power_cut.verdict import NO_TABLE, Kept, Kind, Known, Say, Verdict, fault_of, held, said
 from ota.power_cut.write_log import Window, Wrote, numbered, numbered_windows
 
 SLOT_POINTS: Final = 200  # of the windows in which a slot is written, so many are judged
-SAY_EVERY: Final = 100  # states
 
 
 class Mark(NamedTuple):
@@ -59,7 +58,6 @@ class Place(NamedTuple):
     situation: str
 
 
-Say = Callable[[str], object]
 Naming = Callable[[str, Disk], str]
 
 
@@ -76,7 +74,6 @@ class Run:
     judge: Decides
     told: Told
     kept: Kept
-    say: Say
     slot_entries: frozenset[int] = frozenset()
     naming: Naming = itself  # states of one name are judged once
     twice: bool = True  # also the start after another cut
@@ -97,13 +94,11 @@ class Run:
 
     def _judge_small(self, place: Place, small: Window, window: Window) -> None:
         """Without the slots' writes of the same window, and, where it has some, with all."""
-        slots = tuple(one for one in window if self.disk.owner(one) in (SLOT_A, SLOT_B))
+        slots = tuple(one for one in window if self.disk.owner(one) in SLOT_NAME)
         self._judge_cuts(place, small, "")
         if slots:
-            kept = self.disk.kept(slots)
-            self._put(slots)
-            self._judge_cuts(place, small, " after its slot writes")
-            self._put(kept)
+            with self.disk.holding(slots):
+                self._judge_cuts(place, small, " after its slot writes")
 
     def _judge_cuts(self, place: Place, small: Window, note: str) -> None:
         for cut in cuts(small, place.entry):
@@ -111,19 +106,13 @@ class Run:
 
     def _judge_cut(self, key: str, place: Place, window: Window, cut: Cut) -> None:
         before = {at: self.disk.read(last_sector(window[at]), SECTOR_BYTES) for at, _ in cut.torn}
-        writes = tuple(pieces(window, cut, before))
-        kept = self.disk.kept(writes)
-        self._put(writes)
-        self._decide(key, Kind.TORN if cut.torn else Kind.SUBSET, place)
-        self._put(kept)
+        with self.disk.holding(tuple(pieces(window, cut, before))):
+            self._decide(key, Kind.TORN if cut.torn else Kind.SUBSET, place)
 
     def _judge_slot(self, place: Place, window: Window) -> None:
         """A slot half written."""
-        half = window[: len(window) // 2 + 1]
-        kept = self.disk.kept(half)
-        self._put(half)
-        self._decide(f"{place.entry}: slot", Kind.SLOT, place)
-        self._put(kept)
+        with self.disk.holding(window[: len(window) // 2 + 1]):
+            self._decide(f"{place.entry}: slot", Kind.SLOT, place)
 
     def _judge_damage(self, entry: int) -> None:
         """Once for each situation in which both copies say the same."""
@@ -134,16 +123,10 @@ class Run:
         place = Place(entry, "damage, by no cut", name)
         before = self.disk.esp_digest()
         for damage in damages(self.disk):
-            kept = self.disk.kept(damage.writes)
-            self._put(damage.writes)
-            self._decide(f"{entry}: {damage.name}", Kind.DAMAGE, place)
-            self._put(kept)
+            with self.disk.holding(damage.writes):
+                self._decide(f"{entry}: {damage.name}", Kind.DAMAGE, place)
         if self.disk.esp_digest() != before:
             raise RuntimeError("a judged state left something behind: what follows proves nothing")
-
-    def _put(self, writes: Sequence[Wrote]) -> None:
-        for one in writes:
-            self.disk.write(one)
 
     def _decide(self, key: str, kind: Kind, place: Place) -> None:
         """As the firmware and then GRUB would; afterwards the disk is as it was."""
@@ -154,17 +137,12 @@ class Run:
         if mended is None:
             verdict = Verdict(key, kind, place.phase, place.situation, "nothing", "", NO_TABLE)
         else:
-            copies = tuple(Wrote(at, bytes(SECTOR_BYTES)) for at in self.disk.copies)
-            kept = self.disk.kept((*mended, *copies))
-            self._put(mended)
-            first = self.judge.decide()
-            second = self.judge.decide() if self.twice else None
-            self._put(kept)
+            copies = [Wrote(at, self.disk.read(at, SECTOR_BYTES)) for at in self.disk.copies]
+            with self.disk.holding((*copies, *mended)):  # GRUB writes the copies
+                first = self.judge.decide()
+                second = self.judge.decide() if self.twice else None
             verdict = self._verdict(key, kind, place, first, second)
         self.kept.add(verdict)
-        if len(self.kept.done) % SAY_EVERY == 0 or verdict.fault:
-            trouble = f": {verdict.fault}" if verdict.fault else ""
-            self.say(f"{len(self.kept.done)} states judged, now {place.phase}{trouble}")
 
     def _verdict(
         self, key: str, kind: Kind, place: Place, first: Started, second: Started | None
@@ -180,20 +158,17 @@ def prove(disk: Path, log: Path, folder: Path, say: Say, told: Told | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"  # anew each time: a run that was stopped left it half cut
     copy_sparse(disk, replayed_file)
-    with Kept(folder / "judged.jsonl") as kept, closing(Disk(replayed_file)) as replayed:
+    kept = Kept(folder / "judged.jsonl", say)
+    with closing(Disk(replayed_file)) as replayed:
         points = slot_points(log, replayed)
         judge = Judge(replayed_file, folder)
-        Run(replayed, judge, told or Told(), kept, say, points).go(log)
-        return list(kept.done.values())
+        Run(replayed, judge, told or Told(), kept, points).go(log)
+    return list(kept.done.values())
 
 
 def slot_points(log: Path, disk: Disk, count: int = SLOT_POINTS) -> frozenset[int]:
     """At which windows of a slot's writes a state is judged: the ends, and some in between."""
-    of_slots = [
-        entry
-        for entry, window in numbered_windows(numbered(log))
-        if any(disk.owner(one) in SLOT_NAME for one in window)
-    ]
+    of_slots = windows_of(log, disk, SLOT_NAME)
     if len(of_slots) <= count:
         return frozenset(of_slots)
     drawn = random.Random(len(of_slots)).sample(of_slots, count)

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -10,7 +11,7 @@ from ota.boot_env.esp import EspError, locate
 from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, State, agreed, decode
 from ota.power_cut.gpt import mended
 from ota.power_cut.judge import Slot, slot_at, table_of
-from ota.power_cut.write_log import Window, Wrote
+from ota.power_cut.write_log import Window, Wrote, numbered, numbered_windows
 
 TABLE: Final = 0
 ESP: Final = 1
@@ -54,10 +55,18 @@ class Disk:
             return TABLE
         return max((n for n, at in self.starts.items() if at <= one.at_bytes), default=TABLE)
 
-    def kept(self, writes: Iterable[Wrote]) -> tuple[Wrote, ...]:
-        """What these writes will change, in the order in which it is to be put back."""
+    @contextmanager
+    def holding(self, writes: Sequence[Wrote]) -> Iterator[None]:
+        """With these writes; afterwards what they, or whoever looked, made of their places is put
+        back as it was."""
         found = [Wrote(one.at_bytes, self.read(one.at_bytes, len(one.content))) for one in writes]
-        return tuple(reversed(found))
+        for one in writes:
+            self.write(one)
+        try:
+            yield
+        finally:
+            for one in reversed(found):
+                self.write(one)
 
     def sectors(self, window: Window) -> Window:
         """Of writes to the tables and the ESP each sector that changes: a disk promises no more
@@ -76,6 +85,12 @@ class Disk:
                     found.append(Wrote(place, content, one.lasting))
         return tuple(found)
 
+    def extent(self, number: int) -> tuple[int, int]:
+        """From where to where a partition lies, in bytes; what is between two belongs to both."""
+        start = self.starts[number]
+        later = (at for at in self.starts.values() if at > start)
+        return start, min(later, default=self.size_bytes)
+
     def environment(self) -> State | None:
         first, second = (decode(self.read(at, SECTOR_BYTES)) for at in self.copies)
         return agreed(first, second)
@@ -93,7 +108,7 @@ class Disk:
 
     def esp_digest(self) -> str:
         """Of every byte of the ESP."""
-        at, end = self.starts[ESP], self.starts[SLOT_A]
+        at, end = self.extent(ESP)
         digest = hashlib.sha256()
         while at < end:
             digest.update(self.read(at, min(CHUNK_BYTES, end - at)))
@@ -114,6 +129,15 @@ class Disk:
         except EspError as error:
             raise EspError(f"{self.path}: its EFI system partition: {error}") from error
         return first, second
+
+
+def windows_of(log: Path, disk: Disk, owners: Collection[int]) -> list[int]:
+    """Those in which one of these partitions is written, by their first entries."""
+    return [
+        entry
+        for entry, window in numbered_windows(numbered(log))
+        if any(disk.owner(one) in owners for one in window)
+    ]
 
 
 def situation(state: State | None) -> str:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -72,12 +71,3 @@ def _wait_for(workers: Sequence[ForkProcess], no_more: Callable[[], None]) -> No
     codes = [one.exitcode for one in workers]
     if any(codes):
         raise ShareError(f"{sum(map(bool, codes))} of {len(workers)} processes failed")
-
-
-def append_line(file: Path, line: str) -> None:
-    """By one write to the end, so that lines of several processes do not mix."""
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(handle, line.encode() + b"\n")
-    finally:
-        os.close(handle)

@@ -1,20 +1,19 @@
 """One state that a disk can be left in, judged; and the file that verdicts are kept in."""
 
-import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from ota.boot_env.decision import Choice, Started
 from ota.power_cut.judge import Slot
 from ota.power_cut.replay import SLOT_NAME
+from ota.power_cut.rows import append_row, read_rows
 
 LOST: Final = "both copies of the environment were lost"
 NO_TABLE: Final = "neither partition table is right: the firmware finds nothing to start"
+SAY_EVERY: Final = 50  # states
 
 
 class Kind(StrEnum):
@@ -82,38 +81,24 @@ def said(first: Started, second: Started | None) -> str:
 
 def read_verdicts(file: Path) -> dict[str, Verdict]:
     """By their keys; none where nothing was judged."""
-    done: dict[str, Verdict] = {}
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            verdict = Verdict(**json.loads(line))
-        except (ValueError, TypeError):
-            continue  # the line that a killed run was writing
-        done[verdict.key] = verdict
-    return done
+    return {row["key"]: Verdict(**row) for row in read_rows(file)}
 
 
-class Kept(AbstractContextManager["Kept"]):
-    """Verdicts of earlier runs and of this one; a run that was killed goes on where it was."""
+Say = Callable[[str], object]
 
-    def __init__(self, file: Path):
-        file.parent.mkdir(parents=True, exist_ok=True)
+
+class Kept:
+    """Verdicts of earlier runs and of this one."""
+
+    def __init__(self, file: Path, say: Say):
         self.done = read_verdicts(file)
-        cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
-        self._out = file.open("a")
-        self._out.write("\n" if cut_short else "")
+        self._file = file
+        self._say = say
 
     def add(self, verdict: Verdict) -> None:
+        """Tells of it if it has a fault, and how far the run is now and then."""
         self.done[verdict.key] = verdict
-        self._out.write(json.dumps(asdict(verdict)) + "\n")
-        self._out.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._out.close()
+        append_row(self._file, asdict(verdict))
+        if verdict.fault or len(self.done) % SAY_EVERY == 0:
+            trouble = f": {verdict.fault}" if verdict.fault else ""
+            self._say(f"{len(self.done)} states judged, now {verdict.phase}{trouble}")

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ota.power_cut.shares import ENDED_BY_HAND, ShareError, append_line, in_shares
+from ota.power_cut.rows import append_row, read_rows
+from ota.power_cut.shares import ENDED_BY_HAND, ShareError, in_shares
 
 Turns = Iterator[tuple[int, str]]
 THINGS = [f"thing {number}" for number in range(40)]
 ENOUGH_S = 30
 
 
-def lines(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
+def noted(file: Path) -> list[int]:
+    return [row["it"] for row in read_rows(file)]
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 2, 5, 64])
@@ -28,13 +29,11 @@ def test_each_thing_is_done_once_with_its_own_number(tmp_path: Path, jobs: int):
 
     def work(worker: int, turns: Turns) -> None:
         for number, thing in turns:
-            append_line(file, f"{worker} {number} {thing}")
+            append_row(file, {"number": number, "thing": thing})
 
     in_shares(THINGS, jobs, work)
-    rows = [line.split(" ", 2) for line in lines(file)]
-    assert sorted((int(number), thing) for _, number, thing in rows) == list(
-        enumerate(THINGS, start=1)
-    )
+    found = sorted((row["number"], row["thing"]) for row in read_rows(file))
+    assert found == list(enumerate(THINGS, start=1))
 
 
 def test_two_work_at_the_same_time(tmp_path: Path):
@@ -58,39 +57,41 @@ def test_after_one_has_failed_no_more_is_begun_and_the_run_fails(tmp_path: Path,
         for number, _ in turns:
             if number == 1:
                 raise ValueError("the first fails")
-            append_line(file, str(number))
+            append_row(file, {"it": number})
             time.sleep(0.2)
 
     with pytest.raises(ShareError, match="1 of 2 processes failed"):
         in_shares(THINGS, 2, work)
     assert "the first fails" in capfd.readouterr().err
-    assert len(lines(file)) < len(THINGS) - 1
+    assert len(noted(file)) < len(THINGS) - 1
 
 
-def test_lines_of_several_processes_do_not_mix(tmp_path: Path):
-    file = tmp_path / "lines"
+def test_rows_of_several_processes_do_not_mix(tmp_path: Path):
+    file = tmp_path / "rows"
 
     def work(worker: int, turns: Turns) -> None:
         for number, _ in turns:
-            append_line(file, str(number) * 20_000)
+            append_row(file, {"it": number, "much": str(number) * 20_000})
 
     in_shares(THINGS, 4, work)
-    assert sorted(lines(file)) == sorted(str(n) * 20_000 for n in range(1, len(THINGS) + 1))
+    rows = {row["it"]: row["much"] for row in read_rows(file)}
+    assert rows == {n: str(n) * 20_000 for n in range(1, len(THINGS) + 1)}
 
 
 PROGRAM = """
 import signal, sys, time
 from pathlib import Path
-from ota.power_cut.shares import ENDED_BY_HAND, append_line, in_shares
+from ota.power_cut.rows import append_row
+from ota.power_cut.shares import ENDED_BY_HAND, in_shares
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 folder = Path(sys.argv[1])
 def work(worker, turns):
     try:
         for number, _ in turns:
-            append_line(folder / "begun", str(number))
+            append_row(folder / "begun", {"it": number})
             time.sleep(0.5)
     finally:
-        append_line(folder / "ended", str(worker))
+        append_row(folder / "ended", {"it": worker})
 try:
     in_shares(list(range(1000)), 2, work)
 except KeyboardInterrupt:
@@ -102,7 +103,7 @@ except KeyboardInterrupt:
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     words = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     with subprocess.Popen(words, start_new_session=True) as process:
-        wait_until(lambda: len(lines(tmp_path / "begun")) >= 2)
+        wait_until(lambda: len(noted(tmp_path / "begun")) >= 2)
         yield process
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -118,10 +119,10 @@ def wait_until(holds) -> None:
 def test_ctrl_c_ends_all_of_them_each_with_its_own_tidying_up(running, tmp_path: Path):
     os.killpg(running.pid, signal.SIGINT)
     assert running.wait(ENOUGH_S) == ENDED_BY_HAND
-    assert sorted(lines(tmp_path / "ended")) == ["0", "1"]
+    assert sorted(noted(tmp_path / "ended")) == [0, 1]
 
 
 def test_workers_end_by_themselves_when_their_parent_was_killed(running, tmp_path: Path):
     running.kill()
-    wait_until(lambda: sorted(lines(tmp_path / "ended")) == ["0", "1"])
-    assert len(lines(tmp_path / "begun")) < 20
+    wait_until(lambda: sorted(noted(tmp_path / "ended")) == [0, 1])
+    assert len(noted(tmp_path / "begun")) < 20

@@ -7,19 +7,22 @@ from pathlib import Path
 import pytest
 
 from ota.boot_env.decision import Choice, Started
-from ota.power_cut.boots import Boot, Place, read_boots
+from ota.power_cut.boots import Boot, Place, Point, read_boots
 from ota.power_cut.cases import Outcome, read_outcomes
 from ota.power_cut.firmware import read_console
 from ota.power_cut.judge import Slot
 from ota.power_cut.page import BEGINS, ENDS, Found, as_json, put_into
 from ota.power_cut.prove import Mark
+from ota.power_cut.reads import Stretch
 from ota.power_cut.recording import Installed, Recording, load
+from ota.power_cut.rows import append_row
 from ota.power_cut.verdict import Kept, Kind, Verdict, fault_of, read_verdicts
 
 VERDICT = Verdict(
     "7: none", Kind.SUBSET, "install 1", "slot a committed", "committed a", "first", ""
 )
 WHOLE = Slot("aa", 4096)
+POINTS = [Point(at, Place.BOUNDARY) for at in (7, 9)] + [Point(at, Place.SLOT) for at in (4, 5, 6)]
 
 
 def recording(folder: Path) -> Recording:
@@ -32,9 +35,19 @@ def recording(folder: Path) -> Recording:
 
 def found(folder: Path) -> Found:
     boot = Boot(
-        7, Place.BOUNDARY, "install 1", "slot a committed", "committed a", "first", (), 60.0
+        entry=7,
+        place=Place.BOUNDARY,
+        phase="install 1",
+        situation="slot a committed",
+        outcome="committed a",
+        artifact="first",
+        faults=(),
+        took_s=60.0,
+        same=Stretch(5, 7),
     )
-    return Found(recording(folder), [VERDICT], [], [], [boot], 3, [], {"record": 60.0}, ("damage",))
+    return Found(
+        recording(folder), [VERDICT], [], [], [boot], POINTS, [], {"record": 60.0}, ("damage",)
+    )
 
 
 def test_recording_is_read_as_it_was_saved(tmp_path: Path):
@@ -53,13 +66,12 @@ def test_phase_is_the_last_one_that_had_begun(tmp_path: Path):
 
 def test_line_that_a_killed_run_was_writing_is_left_out(tmp_path: Path):
     file = tmp_path / "judged.jsonl"
-    with Kept(file) as kept:
-        kept.add(VERDICT)
+    Kept(file, print).add(VERDICT)
     with file.open("a") as out:
         out.write(json.dumps(asdict(VERDICT))[:30])
-    with Kept(file) as kept:
-        assert kept.done == {VERDICT.key: VERDICT}
-        kept.add(replace(VERDICT, key="8: none"))
+    kept = Kept(file, print)
+    assert kept.done == {VERDICT.key: VERDICT}
+    kept.add(replace(VERDICT, key="8: none"))
     assert set(read_verdicts(file)) == {"7: none", "8: none"}
     for read in (read_boots, read_outcomes):
         (tmp_path / "x").write_text("{")
@@ -98,7 +110,7 @@ def test_page_without_a_place_is_refused(tmp_path: Path):
 
 def test_what_was_not_run_is_said(tmp_path: Path):
     missing = json.loads(as_json(found(tmp_path)))["missing"]
-    assert missing[0] == "2 of 3 whole starts"
+    assert missing[0] == "whole starts for 2 of 5 points"
     assert missing[-1] == "the rest of the step damage"
     assert len(missing) == 3
 
@@ -122,8 +134,32 @@ def test_page_says_what_was_missed_and_not_all_that_the_console_said(tmp_path: P
     put_into(page, replace(one, boots=[replace(one.boots[0], faults=(said,))]))
     text = page.read_text()
     assert "- FAULT: start after write 7: not within 900 s: SSH\n" in text
-    assert "| 1 | not within 900 s: SSH |" in text
+    assert "| 1 | 1 | not within 900 s: SSH |" in text
     assert "\x1b" not in text
+
+
+def test_start_counts_for_every_cut_that_leaves_it_the_same_disk(tmp_path: Path):
+    one = found(tmp_path)
+    assert one.stood_for == 3
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGINS}\n{ENDS}\n")
+    put_into(page, one)
+    text = page.read_text()
+    assert "1 starts to the end stand for 3 of\n5 points" in text
+    assert "| install 1 | boundary | committed a = first | 1 | 1 | works |" in text
+    assert "| first start | slot | committed a = first | 0 | 2 | works |" in text
+
+
+def test_start_with_a_fault_counts_for_its_own_disk_alone(tmp_path: Path):
+    one = found(tmp_path)
+    bad = replace(one, boots=[replace(one.boots[0], faults=("no SSH",))])
+    assert bad.stood_for == 1
+
+
+def test_what_a_start_came_to_is_read_as_it_was_kept(tmp_path: Path):
+    (boot,) = found(tmp_path).boots
+    append_row(tmp_path / "boots", asdict(boot))
+    assert read_boots(tmp_path / "boots") == [boot]
 
 
 @pytest.mark.parametrize(
