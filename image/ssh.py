@@ -30,6 +30,9 @@ def free_port() -> int:
 class Login:
     port: int  # of this machine, led to the guest's
     key: Path
+    # A socket: one connection then serves all that is asked, for a login takes a booting guest a
+    # quarter of a minute. It ends with the guest; after a reset another socket is needed.
+    kept_by: Path | None = None
 
     def ask(
         self, words: str, *, user: str = USER, timeout_s: float = 180, with_key: bool = True
@@ -37,13 +40,19 @@ class Login:
         """What came of a command; status NO_ANSWER where nobody answered in time."""
         line = [*GENTLY, "ssh", *OPTIONS, "-p", str(self.port)]
         line += ["-i", str(self.key)] if with_key else ["-o", "PubkeyAuthentication=no"]
-        line += [f"{user}@127.0.0.1", words]
+        line += [*self._connection(), f"{user}@127.0.0.1", words]
         try:
             return subprocess.run(
                 line, capture_output=True, text=True, timeout=timeout_s, check=False
             )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(line, NO_ANSWER, "", f"silent for {timeout_s} s")
+
+    def _connection(self) -> list[str]:
+        if self.kept_by is None:
+            return []
+        options = ("ControlMaster=auto", f"ControlPath={self.kept_by}", "ControlPersist=yes")
+        return [word for option in options for word in ("-o", option)]
 
     def put(self, source: Path, name: str) -> None:
         """A file into the operator's home; CalledProcessError or TimeoutExpired."""

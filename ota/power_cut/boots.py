@@ -253,7 +253,7 @@ def _watch(
 ) -> list[str]:
     """Everything that is not as it must be."""
     guest = guest_of(disk.path, folder / "guest", traced(trace))
-    with Running(guest, recording.key) as robot:
+    with Running(guest, recording.key, one_login=True) as robot:
         try:
             robot.wait("SSH", lambda: robot.holds("true"), BOOT_S)
             return list(_looks(robot, wanted, artifact))

@@ -194,7 +194,7 @@ def _found(case: Case, copy: Path, replay: Replay) -> str:
             started = Firmware(copy, folder, None).start()
             return said(started, None)
         guest = guest_of(copy, folder)
-        with Running(guest, replay.key) as robot:
+        with Running(guest, replay.key, one_login=True) as robot:
             return case.ask(robot)
     except (FirmwareError, GuestError) as error:
         return str(error)[:500]

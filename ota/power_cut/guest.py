@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Self
 
 from image.qemu import Guest, command
@@ -29,8 +30,12 @@ class Running:
     key: Path
     log: Path | None = None  # record its writes there
     overlay: Path | None = None  # its disk, where that is not disk.qcow2
+    one_login: bool = False  # for all that is asked until a reset by us: no other restart, then
     said_before: int = field(default=0, init=False)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    # In a folder whose path is short enough for one.
+    _sockets: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory[str], init=False)
+    _logins: int = field(default=0, init=False)
 
     def __enter__(self) -> Self:
         folder = self.guest.folder
@@ -52,6 +57,7 @@ class Running:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        self._sockets.cleanup()
 
     def console(self) -> str:
         """Since the machine was last started or reset by us."""
@@ -72,7 +78,8 @@ class Running:
         raise GuestError(f"not within {timeout_s} s: {what}\n{self.console()[-3000:]}")
 
     def try_ssh(self, words: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
-        return Login(self.guest.ssh_port, self.key).ask(words, timeout_s=timeout_s)
+        kept_by = Path(self._sockets.name) / str(self._logins) if self.one_login else None
+        return Login(self.guest.ssh_port, self.key, kept_by).ask(words, timeout_s=timeout_s)
 
     def ssh(self, words: str, timeout_s: float = 180) -> str:
         done = self.try_ssh(words, timeout_s)
@@ -101,6 +108,7 @@ class Running:
         """At once, as a watchdog does; the disk keeps its power."""
         self.said_before = len(self.console().encode()) + self.said_before
         self._tell("system_reset")
+        self._logins += 1
 
     def _tell(self, order: str) -> None:
         with socket.socket(socket.AF_UNIX) as line:
