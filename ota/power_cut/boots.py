@@ -222,6 +222,7 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
         if not artifact:
             faults.append("the slot that starts holds no artifact that was installed")
         trace = folder / "trace"
+        trace.unlink(missing_ok=True)  # of the start before
         faults += _watch(recording, disk, wanted, artifact, folder, trace)
         same = _same(recording, disk, wanted.slot, point.entry, trace)
     slot = "" if wanted.slot is None else f" {SLOT_NAME[wanted.slot]}"
@@ -240,6 +241,8 @@ def _start(recording: Recording, disk: Disk, point: Point, folder: Path) -> Boot
 
 def _same(recording: Recording, disk: Disk, slot: int, entry: int, trace: Path) -> Stretch:
     """The slot that runs must be an artifact's to its last byte, whether that was read or not."""
+    if not trace.exists():  # nor was there a guest, then
+        return Stretch(entry, entry)
     with trace.open() as lines:
         found = found_by(lines, disk.size_bytes)
     if found.any():
