@@ -171,7 +171,7 @@ def start_each(
                     continue
                 one = _start(recording, replay.to(point.entry), point, replay.folder)
                 append_row(file, asdict(one))
-                covered = len(all_stood_for([*made, one], wanted))
+                covered = len(all_stood_for(read_boots(file), wanted))
                 trouble = "; ".join(one.faults) or "works"
                 say(f"{covered} of {len(wanted)}: {one.phase}, {one.outcome}: {trouble}")
 
