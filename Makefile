@@ -99,9 +99,9 @@ accept-icount: setup-test setup-image ## the profile's million cycles in virtual
 
 # Ended at any moment it goes on where it was: what is done is kept in var/power-cut. `make power-cut STARTS=20` makes
 # so many of the whole starts, STEPS="record judge" takes only those steps, JOBS=8 has so many guests at once in the
-# long ones, where else there are two: each wants a core and 2 GiB.
+# long ones; else one for every two cores, for that is what it keeps busy. Each wants 2 GiB.
 power-cut: setup-test setup-image ## an update in a guest, recorded, cut everywhere; writes the table of docs/power-cut.md; hours
-	$(BIN)/python -m ota.power_cut --page docs/power-cut.md $(if $(STARTS),--starts $(STARTS)) --jobs $(JOBS) $(STEPS)
+	$(BIN)/python -m ota.power_cut --page docs/power-cut.md $(if $(STARTS),--starts $(STARTS)) $(if $(filter file,$(origin JOBS)),,--jobs $(JOBS)) $(STEPS)
 
 # On a small disk, without a guest: what it covers and what not is in docs/power-cut.md.
 power-cut-sample: setup-test ## the same on a small disk: real tool, real GRUB script, all cuts and damage; minutes

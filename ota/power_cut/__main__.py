@@ -13,6 +13,7 @@ Each step keeps what it has done in the folder, so a run that was ended goes on 
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -30,11 +31,11 @@ from ota.power_cut.page import Found, as_json, put_into
 from ota.power_cut.prove import prove
 from ota.power_cut.recording import Recording, load
 from ota.power_cut.story import protocol_hash, record_story
-from ota.power_cut.verdict import read_verdicts
+from ota.power_cut.verdict import JUDGED, read_verdicts
 
 STEPS: Final = ("record", "judge", "firmware", "damage", "data", "cases", "boots")
 TIMES: Final = "times.json"
-JUDGED: Final = "judged.jsonl"
+CORES_A_GUEST: Final = 2
 DONE: Final = "done"  # a step that came to its end; one that was ended has no such file
 JUDGING: Final = ("judge", "firmware", "damage", "data")
 
@@ -53,7 +54,10 @@ def main() -> int:
         "--starts", type=int, help="whole starts in this run; else all that are left"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, help="guests at once in cases and boots; each wants a core"
+        "--jobs",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) // CORES_A_GUEST),
+        help="guests at once in cases and boots; each keeps two cores busy (default: %(default)s)",
     )
     parser.add_argument("--page", type=Path, help="write the table into this page")
     parser.add_argument("--json", action="store_true", help="one JSON document")

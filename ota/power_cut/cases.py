@@ -156,7 +156,7 @@ def go_through(recording: Recording, folder: Path, say: Say, jobs: int = 1) -> N
     """Each case once, so many guests at once; what came out as wanted is not done again."""
     file = folder / OUTCOMES
     done = {one.name: one for one in read_outcomes(file)}
-    todo = [case for case in CASES if case.name not in done or done[case.name].fault]
+    left = [case for case in CASES if case.name not in done or done[case.name].fault]
 
     def work(worker: int, turns: Iterator[tuple[int, Case]]) -> None:
         with replaying(recording, folder / str(worker)) as replay:
@@ -166,8 +166,8 @@ def go_through(recording: Recording, folder: Path, say: Say, jobs: int = 1) -> N
                 append_row(file, asdict(made))
                 say(f"{made.name}: {made.found}{' NOT AS WANTED' if made.fault else ''}")
 
-    if todo:
-        in_shares(todo, jobs, work)
+    if left:
+        in_shares(left, jobs, work)
 
 
 def read_outcomes(file: Path) -> list[Outcome]:

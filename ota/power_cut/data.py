@@ -18,15 +18,14 @@ from typing import Final
 
 from ota.power_cut.recording import Recording
 from ota.power_cut.replay import DATA, Disk, copy_sparse, windows_of
-from ota.power_cut.story import KEEPSAKE, keepsake
-from ota.power_cut.verdict import Kept, Kind, Say, Verdict
+from ota.power_cut.story import KEEPSAKE, KEEPSAKE_SHA256
+from ota.power_cut.verdict import JUDGED, Kept, Kind, Say, Verdict
 from ota.power_cut.write_log import Wrote, numbered, numbered_windows
 
 WINDOWS: Final = 150
 UNCORRECTED: Final = 4  # e2fsck's status from which on the robot's start does without its data
 FOLDERS: Final = ("bedplate", "cut", "ssh", "system")
 MACHINE_ID_BYTES: Final = 33
-KEEPSAKE_DIGEST: Final = hashlib.sha256(keepsake()).digest()
 
 
 def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOWS) -> None:
@@ -34,7 +33,7 @@ def judge_data(recording: Recording, folder: Path, say: Say, count: int = WINDOW
     told, log = recording.told(), recording.log
     replayed = folder / "disk.img"
     copy_sparse(recording.disk, replayed)
-    kept = Kept(folder / "judged.jsonl", say)
+    kept = Kept(folder / JUDGED, say)
     with closing(Disk(replayed)) as disk:
         drawn = data_windows(log, disk, count)
         for entry, window in numbered_windows(numbered(log)):
@@ -85,8 +84,8 @@ def faults_of(part: Path, folder: Path) -> list[str]:
 
 def _keepsake(folder: Path) -> Iterator[str]:
     file = folder / KEEPSAKE
-    found = hashlib.sha256(file.read_bytes() if file.exists() else b"").digest()
-    if found != KEEPSAKE_DIGEST:
+    found = hashlib.sha256(file.read_bytes() if file.exists() else b"").hexdigest()
+    if found != KEEPSAKE_SHA256:
         yield f"{KEEPSAKE} is not what it was"
 
 

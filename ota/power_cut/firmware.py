@@ -17,7 +17,7 @@ from ota.boot_env.states import SECTOR_BYTES, SLOT_A, SLOT_B, State, decode
 from ota.power_cut.judge import Judge
 from ota.power_cut.prove import Run, Told
 from ota.power_cut.replay import SLOT_NAME, Disk, copy_sparse
-from ota.power_cut.verdict import Kept, Say, Verdict
+from ota.power_cut.verdict import JUDGED, Kept, Say, Verdict
 
 TAKES_OVER: Final = "EFI stub: Exiting boot services"
 HALTED: Final = "bedplate: HALT"
@@ -114,7 +114,7 @@ def try_all_sorts(disk: Path, log: Path, folder: Path, say: Say, told: Told) -> 
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"
     copy_sparse(disk, replayed_file)
-    kept = Kept(folder / "judged.jsonl", say)
+    kept = Kept(folder / JUDGED, say)
     with closing(Disk(replayed_file)) as replayed:
         real = Firmware(replayed_file, folder / "guest", Judge(replayed_file, folder / "grub"))
         Run(replayed, real, told, kept, naming=sort_of, twice=False).go(log)

@@ -17,7 +17,18 @@ from ota.power_cut.cuts import Cut, cuts, last_sector, pieces
 from ota.power_cut.damage import damages
 from ota.power_cut.judge import Judge
 from ota.power_cut.replay import SLOT_NAME, SMALL, Disk, copy_sparse, situation, windows_of
-from ota.power_cut.verdict import NO_TABLE, Kept, Kind, Known, Say, Verdict, fault_of, held, said
+from ota.power_cut.verdict import (
+    JUDGED,
+    NO_TABLE,
+    Kept,
+    Kind,
+    Known,
+    Say,
+    Verdict,
+    fault_of,
+    held,
+    said,
+)
 from ota.power_cut.write_log import Window, Wrote, numbered, numbered_windows
 
 SLOT_POINTS: Final = 200  # of the windows in which a slot is written, so many are judged
@@ -158,7 +169,7 @@ def prove(disk: Path, log: Path, folder: Path, say: Say, told: Told | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     replayed_file = folder / "disk.img"  # anew each time: a run that was stopped left it half cut
     copy_sparse(disk, replayed_file)
-    kept = Kept(folder / "judged.jsonl", say)
+    kept = Kept(folder / JUDGED, say)
     with closing(Disk(replayed_file)) as replayed:
         points = slot_points(log, replayed)
         judge = Judge(replayed_file, folder)

@@ -17,16 +17,16 @@ class ShareError(Exception):
 
 
 def in_shares(
-    todo: Sequence[T], jobs: int, work: Callable[[int, Iterator[tuple[int, T]]], None]
+    things: Sequence[T], jobs: int, work: Callable[[int, Iterator[tuple[int, T]]], None]
 ) -> None:
     """`work(worker, turns)` once in each of `jobs` processes, `worker` from 0.
 
-    `turns` yields each of `todo` to one worker alone, with its number from 1. If one fails, the
+    `turns` yields each of `things` to one worker alone, with its number from 1. If one fails, the
     others end what they have begun, and take no more; so do those whose parent is gone.
     Raises ShareError, and KeyboardInterrupt when all have ended.
     """
-    if min(jobs, len(todo)) <= 1:
-        work(0, enumerate(todo, start=1))
+    if min(jobs, len(things)) <= 1:
+        work(0, enumerate(things, start=1))
         return
     context = multiprocessing.get_context("fork")
     taken, parent = context.Value("q", 0), os.getpid()
@@ -35,9 +35,9 @@ def in_shares(
         while os.getppid() == parent:
             with taken.get_lock():
                 at, taken.value = taken.value, taken.value + 1
-            if at >= len(todo):
+            if at >= len(things):
                 return
-            yield at + 1, todo[at]
+            yield at + 1, things[at]
 
     def share(worker: int) -> None:
         try:
@@ -47,9 +47,9 @@ def in_shares(
 
     def no_more() -> None:
         with taken.get_lock():
-            taken.value = len(todo)
+            taken.value = len(things)
 
-    workers = [context.Process(target=share, args=(n,)) for n in range(min(jobs, len(todo)))]
+    workers = [context.Process(target=share, args=(n,)) for n in range(min(jobs, len(things)))]
     for one in workers:
         one.start()
     _wait_for(workers, no_more)

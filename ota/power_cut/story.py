@@ -53,6 +53,9 @@ def keepsake() -> bytes:
     return random.Random(5).randbytes(KEEPSAKE_BYTES)
 
 
+KEEPSAKE_SHA256: Final = hashlib.sha256(keepsake()).hexdigest()
+
+
 def new_guest(folder: Path, flashed: Path, updates: tuple[Path, ...]) -> tuple[Guest, Path]:
     """As newly flashed, with the updates on its data; and the key to its operator."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ from ota.power_cut.rows import append_row, read_rows
 LOST: Final = "both copies of the environment were lost"
 NO_TABLE: Final = "neither partition table is right: the firmware finds nothing to start"
 SAY_EVERY: Final = 50  # states
+JUDGED: Final = "judged.jsonl"  # in the folder of each step that judges
 
 
 class Kind(StrEnum):
