@@ -13,6 +13,7 @@ from runtime.telemetry.client import Severity, TelemetryClient
 METRIC_EVERY_NS = NS_PER_S
 LATE_WINDOW_NS = 2 * NS_PER_S
 LATE_MIN_RUNS = 20
+SEES_AGAIN_NS = 2 * NS_PER_S  # on a starved host a camera is blind and not twice a second
 _GPU_SEVERITY = {
     GpuState.OK: Severity.INFO,
     GpuState.UNKNOWN: Severity.WARNING,
@@ -30,7 +31,8 @@ class News:
         self._recent: deque[tuple[int, bool]] = deque()
         self._level: int | None = None
         self._gpu: GpuState | None = None
-        self._blind: dict[str, bool] = {}
+        self._blind: dict[str, bool] = {}  # as it was told
+        self._blind_ns: dict[str, int] = {}  # when it last was
         self._restarts = 0
         self._first = networks.levels[Level.FAST].name
         self._why = Trigger(0)
@@ -59,7 +61,7 @@ class News:
     ) -> None:
         self._tell_level(level, why)
         self._tell_gpu(gpu)
-        self._tell_blindness(blind)
+        self._tell_blindness(now_ns, blind)
         self._tell_restarts()
         self._why |= why
         if now_ns - self._metric_ns >= METRIC_EVERY_NS:
@@ -106,14 +108,19 @@ class News:
             self._telemetry.event("perception.gpu_changed", _GPU_SEVERITY[gpu], fields)
         self._gpu = gpu
 
-    def _tell_blindness(self, blind: dict[str, bool]) -> None:
+    def _tell_blindness(self, now_ns: int, blind: dict[str, bool]) -> None:
+        """Blind at once; seeing when it has seen for a while."""
         for camera, is_blind in blind.items():
             was = self._blind.get(camera)
+            if is_blind:
+                self._blind_ns[camera] = now_ns
+            elif was and now_ns - self._blind_ns[camera] < SEES_AGAIN_NS:
+                continue
             if was is not None and was != is_blind:
                 name = "perception.camera_blind" if is_blind else "perception.camera_seeing"
                 severity = Severity.CRITICAL if is_blind else Severity.INFO
                 self._telemetry.event(name, severity, {"camera": camera})
-        self._blind = dict(blind)
+            self._blind[camera] = is_blind
 
     def _tell_restarts(self) -> None:
         if self._ledger.restarts > self._restarts:
