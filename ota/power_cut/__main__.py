@@ -7,7 +7,7 @@ Each step keeps what it has done in the folder, so a run that was ended goes on 
   damage     each copy of the environment ruined, in each situation
   data       the data partition, cut at random places; checked as a start checks it, file by file
   cases      slots that cannot start, clocks, a full disk
-  boots      the disk at every boundary and at 260 random points, to a robot at work; one start
+  boots      the disk at every boundary and at 240 random points, to a robot at work; one start
              counts for all that leave it the same disk: hours
 """
 
