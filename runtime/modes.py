@@ -28,6 +28,7 @@ from conf.schema.modes import (
     TelemetryFlow,
 )
 from conf.schema.modes import Mode as ModeRow
+from runtime.latch import Condition, Latch
 from runtime.shm import Mode
 
 NS_PER_MS = 1_000_000
@@ -108,21 +109,16 @@ class Readings:
     operator_stop: bool = False
 
 
-@dataclass(frozen=True)
-class Latch:
-    """A condition with hysteresis: whether it holds, and since when the opposite is seen."""
-
-    active: bool = True
-    opposite_since_ns: int | None = None
+UNHEARD = Latch(active=True)
 
 
 @dataclass(frozen=True)
 class ModeState:
     """What `decide` remembers. A new one has heard nothing, so it is fully degraded."""
 
-    network_offline: Latch = Latch()
-    gpu_overloaded: Latch = Latch()
-    gpu_offline: Latch = Latch()
+    network_offline: Latch = UNHEARD
+    gpu_overloaded: Latch = UNHEARD
+    gpu_offline: Latch = UNHEARD
     causes: frozenset[StopCause] = frozenset({StopCause.BOOT})
     present_causes: frozenset[StopCause] = frozenset()
     """The causes that hold at this moment: these no re-arm can clear."""
@@ -139,14 +135,6 @@ class ModeState:
         if self.causes:
             bits |= Mode.SAFE_STOP
         return bits
-
-
-class Condition(StrEnum):
-    """What one look at a reading says about one mode."""
-
-    BAD = "bad"
-    GOOD = "good"
-    BETWEEN = "between"  # inside the hysteresis band: nothing changes
 
 
 @dataclass(frozen=True)
@@ -170,19 +158,19 @@ def decide(
     """The next state. `rearm` names the causes that somebody entitled to it clears."""
     latched = replace(
         state,
-        network_offline=_advance(
+        network_offline=_look(
             state.network_offline,
             _network(readings, now_ns, table),
             table.hysteresis[ModeName.NETWORK_OFFLINE.value],
             now_ns,
         ),
-        gpu_overloaded=_advance(
+        gpu_overloaded=_look(
             state.gpu_overloaded,
             _gpu_overloaded(readings, now_ns, table),
             table.hysteresis[ModeName.GPU_OVERLOADED.value],
             now_ns,
         ),
-        gpu_offline=_advance(
+        gpu_offline=_look(
             state.gpu_offline,
             _gpu_offline(readings, now_ns, table),
             table.hysteresis[ModeName.GPU_OFFLINE.value],
@@ -267,16 +255,13 @@ def _gpu_offline(readings: Readings, now_ns: int, table: Modes) -> Condition:
             return Condition.GOOD
 
 
-def _advance(latch: Latch, condition: Condition, times: Hysteresis, now_ns: int) -> Latch:
-    """Changes over once the opposite has been seen without a break for long enough."""
-    opposite = Condition.GOOD if latch.active else Condition.BAD
-    if condition is not opposite:
-        return Latch(latch.active)
-    since_ns = now_ns if latch.opposite_since_ns is None else latch.opposite_since_ns
-    wait_ms = times.leave_ms if latch.active else times.enter_ms
-    if now_ns - since_ns >= wait_ms * NS_PER_MS:
-        return Latch(not latch.active)
-    return Latch(latch.active, since_ns)
+def _look(latch: Latch, condition: Condition, times: Hysteresis, now_ns: int) -> Latch:
+    return latch.look(
+        condition,
+        now_ns,
+        enter_ns=times.enter_ms * NS_PER_MS,
+        leave_ns=times.leave_ms * NS_PER_MS,
+    )
 
 
 def _present_causes(

@@ -3,6 +3,7 @@
 from collections import deque
 
 from runtime.hal.clock import NS_PER_S
+from runtime.latch import Condition, Latch
 from runtime.perception.devices import Networks
 from runtime.perception.inference import Outcome, Result
 from runtime.perception.inference.port import Ledger
@@ -31,8 +32,7 @@ class News:
         self._recent: deque[tuple[int, bool]] = deque()
         self._level: int | None = None
         self._gpu: GpuState | None = None
-        self._blind: dict[str, bool] = {}  # as it was told
-        self._blind_ns: dict[str, int] = {}  # when it last was
+        self._blind: dict[str, Latch] = {}  # as it was told
         self._restarts = 0
         self._first = networks.levels[Level.FAST].name
         self._why = Trigger(0)
@@ -111,16 +111,14 @@ class News:
     def _tell_blindness(self, now_ns: int, blind: dict[str, bool]) -> None:
         """Blind at once; seeing when it has seen for a while."""
         for camera, is_blind in blind.items():
-            was = self._blind.get(camera)
-            if is_blind:
-                self._blind_ns[camera] = now_ns
-            elif was and now_ns - self._blind_ns[camera] < SEES_AGAIN_NS:
-                continue
-            if was is not None and was != is_blind:
+            look = Condition.BAD if is_blind else Condition.GOOD
+            was = self._blind.get(camera, Latch(is_blind))
+            now = was.look(look, now_ns, leave_ns=SEES_AGAIN_NS)
+            if now.active != was.active:
                 name = "perception.camera_blind" if is_blind else "perception.camera_seeing"
                 severity = Severity.CRITICAL if is_blind else Severity.INFO
                 self._telemetry.event(name, severity, {"camera": camera})
-            self._blind[camera] = is_blind
+            self._blind[camera] = now
 
     def _tell_restarts(self) -> None:
         if self._ledger.restarts > self._restarts:

@@ -43,7 +43,7 @@ def test_a_camera_that_goes_blind_is_told_at_once_and_its_sight_when_it_lasts(
 ) -> None:
     steady = SEES_AGAIN_NS // STEP_NS
     looks = [False] * 5 + [True] * 3 + [False] * (steady + 5)
-    assert told(networks, looks) == [(5, BLIND), (7 + steady, SEEING)]
+    assert told(networks, looks) == [(5, BLIND), (8 + steady, SEEING)]
 
 
 def test_a_camera_that_flickers_is_told_of_once(networks: Networks) -> None:
