@@ -10,7 +10,7 @@ HARDWARE ?= sim_x86
 STORE ?= embedded
 JOBS ?= 2
 
-.PHONY: fleet bench-fleet help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-anew test-root test-mender fmt lint bench drill docs summary clean
+.PHONY: fleet bench-fleet help setup setup-test setup-image run image boot verify lock lock-image test-image test-image-sample accept-icount power-cut power-cut-sample test test-python test-rust test-sample test-slow test-anew test-root test-client test-mender fmt lint bench drill docs summary clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -142,6 +142,11 @@ drill: setup ## the deployment criteria, each with a verdict: make drill NAME=of
 
 test-root: setup-test ## what needs root: the real client on loop devices, killed, doubled, forty updates in turn
 	$(BIN)/python -m pytest -q -rs -m root -p no:randomly
+
+test-client: setup-test ## as root, a later update client in place of Debian's: make test-client MENDER_UPDATE=/usr/bin/mender-update
+	@test -x "$(MENDER_UPDATE)" || { echo "MENDER_UPDATE=$(MENDER_UPDATE) is no program; give the path of mender-update" >&2; exit 2; }
+	MENDER_UPDATE=$(MENDER_UPDATE) $(BIN)/python -m pytest -q -rs -m "not image" -p no:randomly tests/ota/robot/test_client.py \
+	  tests/ota/robot/test_client_rootfs.py tests/ota/robot/test_slots.py tests/ota/boot_env/test_client.py
 
 docs: setup-test ## regenerate docs/config.md, docs/api.md and the JSON Schema
 	$(BIN)/bedplate config schema --write

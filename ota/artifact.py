@@ -136,10 +136,7 @@ def _header(artifact: Artifact) -> bytes:
         "clears_artifact_provides": list(payload.clears),
     }
     if payload.depends:
-        type_info["artifact_depends"] = {
-            key: value if isinstance(value, str) else list(value)
-            for key, value in payload.depends.items()
-        }
+        type_info["artifact_depends"] = {key: _term(at) for key, at in payload.depends.items()}
     members = [("header-info", _json(info), 0o644)]
     members += [
         (f"scripts/{name}", artifact.scripts[name], 0o755) for name in sorted(artifact.scripts)
@@ -152,6 +149,13 @@ def _header(artifact: Artifact) -> bytes:
         for name, content, mode in members:
             tar.addfile(_info(name, len(content), mode), io.BytesIO(content))
     return packed.getvalue()
+
+
+def _term(value: str | tuple[str, ...]) -> str | list[str]:
+    """One value is told as such: clients from 4 on refuse an artifact with a list here."""
+    if isinstance(value, str):
+        return value
+    return value[0] if len(value) == 1 else list(value)
 
 
 def _write_data(payload: Payload, target: IO[bytes]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ota.client import COMMAND
 from ota.looking import free_mib, read_table, read_text
 from ota.mender_conf import KEY
 from ota.refusal import refused
@@ -79,7 +80,7 @@ def install_file(
                 "an update that cannot be noted could not be told from one of the server's",
                 "make room on the data partition; `df` says what is left",
             ) from error
-        code = run(["mender", "install", "--reboot-exit-code", str(file)])
+        code = run([COMMAND, "install", "--reboot-exit-code", str(file)])
         if code not in (0, REBOOT_NEEDED):
             forget_mark(folder, None)
             return code

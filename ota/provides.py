@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from ota.client import COMMAND
 from ota.looking import PRINT_TOOL, read_table, run_program
 from ota.migrations import DataVersionError, read_version
 
@@ -53,8 +54,10 @@ def tell(name: str, device_type: str, provides: Mapping[str, str], run: Run) -> 
         settings = {"DeviceTypeFile": str(folder / "device_type")}
         (folder / "device_type").write_text(f"device_type={device_type}\n")
         (folder / "mender.conf").write_text(json.dumps(settings))
-        command = ["mender", "--config", str(folder / "mender.conf"), "--fallback-config",
-                   str(folder / "none"), "install", str(file)]  # fmt: skip
+        # Later clients want a fallback that is there, so both are these settings.
+        settled = str(folder / "mender.conf")
+        command = [COMMAND, "--config", settled, "--fallback-config", settled]
+        command += ["install", str(file)]
         return run(command) is not None
 
 
@@ -68,7 +71,7 @@ def main() -> None:
     if run_program([PRINT_TOOL, "upgrade_available"]) != "upgrade_available=0\n":
         log.info("a slot is on trial, or it cannot be told: its artifact says what it provides")
         return
-    known = parse(run_program(["mender", "show-provides"]) or "")
+    known = parse(run_program([COMMAND, "show-provides"]) or "")
     name, provides = str(manifest["artifact_name"]), read_table(args.library / PROVIDES)
     if not provides or not set(SLOT_KEYS) <= set(provides):
         log.error("%s says nothing of this slot; nothing is told", args.library / PROVIDES)

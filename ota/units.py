@@ -2,7 +2,7 @@
 
 bedplate-mender-conf  writes the client's settings at each boot
 bedplate-provides     tells the client what the slot provides, where it does not know
-mender-client         Debian's, with a drop-in: never without its key, never without a server
+the client            (ota/client.py) has a drop-in: never without its key, never without a server
 bedplate-gate         judges the slot of this boot
 bedplate-gate-deadline  a gate that hangs while a slot is on trial ends in a restart
 bedplate-switch-gate  judges a profile or model; started by the update module
@@ -12,6 +12,7 @@ bedplate-commit       tells the client to commit what came from a file
 from typing import Final
 
 from conf.schema import Config
+from ota.client import COMMAND, UNIT
 from ota.commit_gate import GRACE_S
 from ota.mender_conf import CERTIFICATE, INVITATION, KEY, MANAGED, UPDATE_KEY
 from runtime.sandbox import EVERYWHERE, for_root
@@ -34,7 +35,7 @@ def ota_units(config: Config, place: Place) -> dict[str, str]:
         "bedplate-commit.service": _commit(),
         "bedplate-gate-deadline.service": _deadline(place),
         "bedplate-gate-deadline.timer": _timer(deadline_s),
-        "mender-client.service.d/bedplate.conf": _client(place),
+        f"{UNIT}.d/bedplate.conf": _client(place),
     }
 
 
@@ -43,7 +44,7 @@ ENABLED: Final = (
     "bedplate-provides.service",
     "bedplate-gate.service",
     "bedplate-gate-deadline.timer",
-    "mender-client.service",
+    UNIT,
 )
 """Wanted by multi-user.target; the others are started by these."""
 
@@ -76,7 +77,7 @@ def _conf(place: Place) -> str:
             "Description=Bedplate: settings of the update client for the slot that runs",
             f"Requires={BOOT}",
             f"After={BOOT} bedplate-controld.service",
-            "Before=mender-client.service",
+            f"Before={UNIT}",
         ],
         Service=[
             "Type=oneshot",
@@ -100,7 +101,7 @@ def _provides(place: Place) -> str:
             "Requires=bedplate-mender-conf.service",
             # Nothing of the robot waits for it, and a small board starts everything at once.
             "After=bedplate-mender-conf.service bedplate.target",
-            "Before=mender-client.service",
+            f"Before={UNIT}",
         ],
         Service=[
             "Type=oneshot",
@@ -167,7 +168,7 @@ def _switch_gate(place: Place) -> str:
 def _commit() -> str:
     return _text(
         Unit=["Description=Bedplate: commits what came from a file and passed its gate"],
-        Service=["Type=oneshot", "ExecStart=/usr/bin/mender commit", "TimeoutStartSec=900s"],
+        Service=["Type=oneshot", f"ExecStart=/usr/bin/{COMMAND} commit", "TimeoutStartSec=900s"],
     )
 
 

@@ -1,8 +1,9 @@
 """Which client writes a slot: one at a time. Two at once would leave a mixture of two systems.
 
 Client 3.4 has no lock of its own. It asks `ready` before each download, and is written down here;
-whoever asks next is refused while the first has just asked, or has a disk open. A client that was
-killed is no process any more, and a daemon that has finished has none open: neither bars anybody.
+whoever asks next is refused while the first has just asked, or it or a child of it has a disk
+open. A client that was killed is no process any more, and a daemon that has finished has none open:
+neither bars anybody.
 Standard library only, and little of it.
 """
 
@@ -60,9 +61,7 @@ def _lives(holder: str, proc: str) -> bool:
 
 
 def _began(process: int, proc: str) -> str:
-    """The twenty-second word of its line; the second one is a name and may have spaces."""
-    line = _line(f"{proc}/{process}/stat").rpartition(")")[2].split()
-    return line[19] if len(line) > 19 else "?"
+    return _stat(str(process), proc, 22)
 
 
 def _name(process: int, proc: str) -> str:
@@ -78,7 +77,29 @@ def _line(path: str) -> str:
 
 
 def _writes(holder: str, proc: str) -> bool:
-    folder = f"{proc}/{holder.split('/')[0]}/fd"
+    """It, or what it started: a later client leaves the writing to a module."""
+    return any(_has_disk_open(process, proc) for process in _family(holder.split("/")[0], proc))
+
+
+def _family(head: str, proc: str) -> list[str]:
+    """`head` and all who descend from it."""
+    parents = {name: _stat(name, proc, 4) for name in os.listdir(proc) if name.isdigit()}  # noqa: PTH208  pathlib is slow to import
+    family = [head]
+    for member in family:
+        family += [
+            name for name, parent in parents.items() if parent == member and name not in family
+        ]
+    return family
+
+
+def _stat(process: str, proc: str, word: int) -> str:
+    """A word of its line, counted as proc(5) does; the second is a name and may have spaces."""
+    words = _line(f"{proc}/{process}/stat").rpartition(")")[2].split()
+    return words[word - 3] if len(words) > word - 3 else "?"
+
+
+def _has_disk_open(process: str, proc: str) -> bool:
+    folder = f"{proc}/{process}/fd"
     try:
         names = os.listdir(folder)  # noqa: PTH208  pathlib is slow to import
     except OSError:

@@ -14,8 +14,9 @@ import pytest
 
 from ota.boot_env.states import State, decode, encode
 from ota.power_cut.emulated import ESP_AT, Bench, bench, missing_programs
+from tests.ota.client_program import PROGRAM, ROOTFS_MODULE, places
 
-NEEDED = ("mender", "mender-artifact", "unshare", "losetup")
+NEEDED = (PROGRAM[0], "mender-artifact", "unshare", "losetup")
 MISSING = [*missing_programs(), *(name for name in NEEDED if shutil.which(name) is None)]
 ROOT = Path(__file__).resolve().parents[3]
 BOOT_ID = "0b7c3f0e-8d0b-4b39-8c43-0f1b8f2a7d55"
@@ -42,15 +43,18 @@ class Machine:
         text = f"#!/bin/sh\necho '{self.folder}/part{part} on / type ext4 (ro)'\n"
         (self.folder / "bin/mount").write_text(text)
         (self.folder / "bin/mount").chmod(0o755)
+        # A later client's module asks so for the root.
+        executable(self.folder / "bin/findfs", f"#!/bin/sh\necho {self.folder}/part{part}\n")
 
     def passes(self, slot: str) -> None:
         said = {"version": 1, "boot_id": BOOT_ID, "slot": slot, "verdict": "pass", "reasons": []}
         (self.folder / "gate").write_text(json.dumps(said))
 
     def command(self, *words: str) -> list[str]:
-        inner = '/bin/mount --bind "$0/etc" /etc/mender; exec mender --no-syslog --config '
-        inner += '"$0/mender.conf" --fallback-config /none --data "$0/data" "$@"'
-        return ["unshare", "-m", "sh", "-c", inner, str(self.folder), *words]
+        inner = '/bin/mount --bind "$0/etc" /etc/mender; '
+        inner += '/bin/mount --bind "$0/share" /usr/share/mender; exec "$@"'
+        client = (*PROGRAM, *places(self.folder / "mender.conf", self.folder / "data"))
+        return ["unshare", "-m", "sh", "-c", inner, str(self.folder), *client, *words]
 
     @property
     def settings(self) -> dict[str, str]:
@@ -78,14 +82,17 @@ class Machine:
 @contextmanager
 def machine_with_slots(folder: Path, slot_bytes: int = 1 << 20) -> Iterator[Machine]:
     made = Machine(folder, bench(folder / "disk"))
-    for name in ("bin", "data", "etc"):
-        (folder / name).mkdir()
+    for name in ("bin", "data", "etc", "share/modules/v3"):
+        (folder / name).mkdir(parents=True)
+    if ROOTFS_MODULE is not None:
+        shutil.copy(ROOTFS_MODULE, folder / "share/modules/v3/rootfs-image")
     for command in ("print", "set"):
         executable(folder / f"bin/grub-mender-grubenv-{command}", launcher(made, command))
     (folder / "data/device_type").write_text("device_type=qemu_arm64\n")
     (folder / "etc/artifact_info").write_text("artifact_name=old\n")
     conf = {f"RootfsPart{slot}": f"{folder}/part{n}" for slot, n in (("A", 2), ("B", 3))}
     (folder / "mender.conf").write_text(json.dumps(conf))
+    (folder / "etc/mender.conf").symlink_to(folder / "mender.conf")
     loops: list[str] = []
     try:
         for number in (2, 3):

@@ -19,11 +19,11 @@ class Processes:
         self.folder = folder
         self.note = str(folder / "note")
 
-    def has(self, number: int, name: str = CLIENT, began: int = 5) -> None:
+    def has(self, number: int, name: str = CLIENT, began: int = 5, parent: int = 1) -> None:
         home = self.folder / str(number)
         (home / "fd").mkdir(parents=True, exist_ok=True)
         (home / "comm").write_text(f"{name}\n")
-        rest = " ".join(["S", *["0"] * 18, str(began), "0"])
+        rest = " ".join(["S", str(parent), *["0"] * 17, str(began), "0"])
         (home / "stat").write_text(f"{number} (a) b) {rest}\n")
 
     def lacks(self, number: int) -> None:
@@ -68,6 +68,21 @@ def test_a_daemon_that_has_finished_bars_nobody_and_one_with_a_disk_open_does(
     with pytest.raises(Refused):
         processes.asks(11)
     (processes.folder / "10/fd/7").unlink()
+    processes.asks(11)
+
+
+def test_a_client_whose_module_has_a_disk_open_bars_others(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later clients write through a shell script that starts the program which writes."""
+    monkeypatch.setattr(writer, "BEGINS_S", 0.0)
+    processes.has(20, "rootfs-image", parent=10)
+    processes.has(21, "mender-flash", parent=20)
+    (processes.folder / "21/fd/7").touch()
+    monkeypatch.setattr(writer, "_is_disk", lambda path: path.endswith("/fd/7"))
+    with pytest.raises(Refused):
+        processes.asks(11)
+    processes.has(20, "rootfs-image", parent=30)
     processes.asks(11)
 
 

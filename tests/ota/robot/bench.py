@@ -23,6 +23,7 @@ from conf.schema import Config
 from ota.switch import Surroundings
 from runtime.handout import Boot, hand_out
 from runtime.paths import Paths
+from tests.ota.client_program import PROGRAM, ROOTFS_MODULE, places
 
 ROOT = Path(__file__).resolve().parents[3]
 BOOT_ID = "11111111-2222-3333-4444-555555555555"
@@ -133,10 +134,7 @@ class Client:
         return self.robot.home / "client"
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.raw(
-            "mender", "--no-syslog", "--config", str(self.home / "mender.conf"),
-            "--fallback-config", "/nowhere", "--data", str(self.home / "state"), *words,
-        )  # fmt: skip
+        return self.raw(*PROGRAM, *places(self.home / "mender.conf", self.home / "state"), *words)
 
     def raw(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [
@@ -154,8 +152,8 @@ class Client:
 
 
 def need_client() -> None:
-    if shutil.which("mender") is None:
-        pytest.skip("mender is not installed (Debian: mender-client)")
+    if shutil.which(PROGRAM[0]) is None:
+        pytest.skip(f"{PROGRAM[0]} is not installed (Debian: mender-client)")
     tried = ["unshare", "--user", "--map-root-user", "--mount", "true"]
     if subprocess.run(tried, capture_output=True, check=False).returncode:
         pytest.skip("this machine allows no mount namespace, and the client's paths are fixed")
@@ -178,6 +176,8 @@ def make_client(robot: Robot, key: Path, device_type: str = "qemu_arm64") -> Cli
         executable(modules / f"bedplate-{kind}", text)
     seed = ROOT / "ota/mender_files/modules/bedplate-seed"
     executable(modules / "bedplate-seed", seed.read_text())
+    if ROOTFS_MODULE is not None:
+        shutil.copy(ROOTFS_MODULE, modules / "rootfs-image")
     executable(home / "tools/grub-mender-grubenv-print", "#!/bin/sh\necho upgrade_available=0\n")
     executable(home / "tools/systemctl", f'#!/bin/sh\necho "$*" >>{home}/restarted\n')
     (home / "etc/artifact_info").write_text("artifact_name=flashed\n")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.artifact import Artifact, write_artifact
+from ota.artifact_reader import read_artifact
 from ota.keys import is_signed_by, make_keys, read_private, read_public, sign
 from ota.payloads import SCRIPTS, model, profile, rootfs
 from ota.refusal import OtaRefusedError
@@ -175,6 +176,18 @@ def test_an_image_that_does_not_say_what_it_is_is_not_packed(
 ) -> None:
     with pytest.raises(OtaRefusedError, match=say):
         rootfs(make_image(tmp_path / "image", stated))
+
+
+@pytest.mark.parametrize(
+    ("readable", "written"), [(("4",), "4"), (("3", "4"), ["3", "4"]), ("4", "4")]
+)
+def test_one_value_of_a_term_is_written_as_a_word_which_every_client_reads(
+    tmp_path: Path, readable: str | tuple[str, ...], written: str | list[str]
+) -> None:
+    made = profile(own_config(), "1.2.3")
+    payload = replace(made.payload, depends={"bedplate.data_version": readable})
+    file = write_artifact(replace(made, payload=payload), None, tmp_path / "a.mender").path
+    assert read_artifact(file).depends == {"bedplate.data_version": written}
 
 
 def test_a_profile_depends_on_the_schema_it_was_made_with() -> None:

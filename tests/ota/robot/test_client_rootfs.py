@@ -9,6 +9,7 @@ import pytest
 from ota.artifact import Artifact, Payload, write_artifact
 from ota.keys import make_keys, read_private
 from ota.payloads import ROOTFS, seed, slot_provides, state_scripts
+from tests.ota.client_program import LATER, TERMS, WRONG_BOARD, WRONG_KEY
 from tests.ota.robot.bench import Client, Robot, make_client, make_robot, need_client
 
 SLOT = b"\xaa" * (1 << 20)
@@ -62,16 +63,16 @@ def install(client: Client, artifact: Artifact, key: Path | None) -> str:
 def test_a_sound_one_gets_as_far_as_the_slots(client: Client) -> None:
     """The control: with these files for slots the client stops only where it would write."""
     said = install(client, slot_artifact(), client.robot.home / "s.pem")
-    assert "authenticated digital signature" in said
-    assert "artition" in said
+    assert LATER or "authenticated digital signature" in said
+    assert ("Update Module output" if LATER else "artition") in said
 
 
 @pytest.mark.parametrize(
     ("what", "said"),
     [
         ("unsigned", "expecting signed artifact"),
-        ("wrongly signed", "verification failed"),
-        ("wrong board", "not compatible with device"),
+        ("wrongly signed", WRONG_KEY),
+        ("wrong board", WRONG_BOARD),
         ("forbidden downgrade", "bedplate.data_version"),
         ("wrong config schema", "bedplate.config_schema"),
     ],
@@ -91,7 +92,7 @@ def test_what_may_not_be_installed_is_refused_before_a_byte_is_written(
         case "wrong board":
             artifact = replace(artifact, device_types=("jetson_thor",))
         case "forbidden downgrade":
-            depends = {"bedplate.data_version": ("7", "8")}
+            depends = {"bedplate.data_version": TERMS}
         case _:
             depends = {"bedplate.config_schema": "0" * 16}
     artifact = replace(artifact, payload=replace(artifact.payload, depends=depends))
