@@ -33,6 +33,11 @@ class Processes:
     def asks(self, number: int) -> None:
         claim(self.note, number, str(self.folder))
 
+    @property
+    def holder(self) -> str:
+        """The process that the note names."""
+        return Path(self.note).read_text().split("/")[0]
+
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Processes:
@@ -52,11 +57,13 @@ def test_a_second_client_is_refused_and_told_of_whom(processes: Processes) -> No
 def test_a_client_that_is_gone_bars_nobody(processes: Processes) -> None:
     processes.lacks(10)
     processes.asks(11)
+    assert processes.holder == "11"
 
 
 def test_a_number_that_came_again_bars_nobody(processes: Processes) -> None:
     processes.has(10, began=900)
     processes.asks(11)
+    assert processes.holder == "11"
 
 
 def test_a_daemon_that_has_finished_bars_nobody_and_one_with_a_disk_open_does(
@@ -97,6 +104,7 @@ def test_a_person_who_asks_claims_nothing(processes: Processes) -> None:
 
 def test_without_a_place_for_notes_nobody_is_refused(processes: Processes) -> None:
     claim("/no/such/place", 11, str(processes.folder))
+    assert processes.holder == "10"
 
 
 def test_this_very_machine_is_understood(tmp_path: Path) -> None:
@@ -113,3 +121,4 @@ def test_any_note_is_read_or_passed_over(
     made.has(11)
     (folder / "note").write_bytes(noise)
     made.asks(11)
+    assert made.holder == "11"
